@@ -1,0 +1,120 @@
+"""What core asks of the outside: a chat platform, a model, who carries wake-ups. Everything else is core's own.
+
+Each Protocol is a seam with one job; an adapter implements it, a contract suite under tests/contracts proves it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from core.messages import ChatRef, Inbound, ModelEvent, Partial, Prompt, Reply
+
+Accept = Callable[[Inbound], Awaitable[None]]
+"""Returns only when the event is durable; then the platform may be told so. Raises StoreError when it is not."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command as a platform registers it natively: `new`, `start afresh`."""
+
+    name: str
+    about: str
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """All that is special to a platform and that core must know."""
+
+    label: str
+    """As people call it: `Telegram`."""
+    hint: str = ""
+    """A line for the prompt: what the platform can show."""
+    command: str = "/"
+    """How commands are typed here; `!` works everywhere besides."""
+    preview_every: float = 1.0
+    """Seconds between two previews of a growing reply in one chat."""
+    preview_group_every: float = 3.5
+    preview_from: int = 1
+    """Characters that must be there before the first preview."""
+    readback: Literal["key", "lookup", "none"] = "none"
+    """How a send in doubt is settled: the platform drops copies by key, it can be looked up, or neither."""
+    stored: bool = False
+    """The platform shows its chats from our own history: a final that nobody receives now is still seen later."""
+    trusted: bool = False
+    """Whoever reaches us here is the operator, or was let in by the adapter itself."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One message of the platform: a piece of a reply, rendered. `form` is the adapter's own word (rich, html, plain)."""
+
+    body: str
+    form: str = ""
+
+
+class Chat(Protocol):
+    """One account of ours on one platform."""
+
+    platform: str
+    traits: Traits
+
+    @property
+    def space(self) -> str:
+        """The bot or workspace id; known once `serve` has connected or the token tells it."""
+        ...
+
+    async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
+        """Receive until cancelled. An event is acknowledged to the platform only after `accept` returned; events of one
+        chat are accepted one after the other, also when one is tried again."""
+        ...
+
+    def parts(self, reply: Reply) -> list[Part]:
+        """The messages that show this reply here; at least one, each within the platform's limits."""
+        ...
+
+    async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
+        """Send one part, or put it in place of the message `edit`, and return the platform's id of what people see.
+
+        `key` is the same for each try of this part. `last` marks the part that carries the buttons. Raises ChatError.
+        """
+        ...
+
+    async def preview(self, partial: Partial, shown: str) -> str:
+        """Show a reply that still grows; one try, at once. `shown` is what the last preview of the turn returned ("" at
+        first). Returns the id of a message that the final must edit, or "" where the preview vanishes by itself."""
+        ...
+
+    async def typing(self, chat: ChatRef) -> None:
+        """Show that the assistant is at work; never fails."""
+        ...
+
+    async def find(self, reply: Reply, key: str) -> str:
+        """For readback `lookup`: the id of an earlier send of `key`, "" where there is none."""
+        ...
+
+
+class Model(Protocol):
+    """Something that answers. Abilities: `tools`, `images`, `audio`, `schema`, `reasoning`."""
+
+    name: str
+    """`provider:model`, as settings and people write it."""
+    window: int
+    """Tokens of prompt and reply together."""
+
+    def can(self, ability: str) -> bool:
+        """Whether the model has this ability."""
+        ...
+
+    def stream(self, prompt: Prompt) -> AsyncIterator[ModelEvent]:
+        """Answer once. Ends with Stop; raises ModelError. Closing the iterator ends the call at once."""
+        ...
+
+
+class Wakeups(Protocol):
+    """Carries the hint that a lane has work. Hints may be lost, doubled or late: the mailbox decides."""
+
+    def wake(self, lane: str, epoch: int) -> None:
+        """Hint that a turn of this lane can begin; returns at once."""
+        ...
+
+    async def serve(self, drain: Callable[[str, int], Awaitable[None]]) -> None:
+        """Call `drain` for each hint until cancelled; lanes side by side, up to the worker's slots."""
+        ...
