@@ -63,7 +63,8 @@ class Chat(Protocol):
 
     async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
         """Receive until cancelled. An event is acknowledged to the platform only after `accept` returned; events of one
-        chat are accepted one after the other, also when one is tried again."""
+        chat are accepted one after the other, also when one is tried again.
+        """
         ...
 
     def parts(self, reply: Reply) -> list[Part]:
@@ -79,7 +80,8 @@ class Chat(Protocol):
 
     async def preview(self, partial: Partial, shown: str) -> str:
         """Show a reply that still grows; one try, at once. `shown` is what the last preview of the turn returned ("" at
-        first). Returns the id of a message that the final must edit, or "" where the preview vanishes by itself."""
+        first). Returns the id of a message that the final must edit, or "" where the preview vanishes by itself.
+        """
         ...
 
     async def typing(self, chat: ChatRef) -> None:
