@@ -241,7 +241,7 @@ class Mailbox:
 
     async def bury(self, begun: Begun, why: str) -> None:
         """Keep a turn that failed too often, sealed as it is, where the operator finds it."""
-        fields = {"l": begun.lane.id, "o": begun.owner, "why": why}
+        fields: dict[Any, Any] = {"l": begun.lane.id, "o": begun.owner, "why": why}
         pipeline = self._store.redis.pipeline(transaction=False)
         for entry in begun.entries:
             pipeline.xadd(f"{begun.lane.tag}:dead", {**fields, "m": entry.packed()}, maxlen=1000)
