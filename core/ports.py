@@ -3,7 +3,7 @@
 Each Protocol is a seam with one job; an adapter implements it, a contract suite under tests/contracts proves it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -44,10 +44,11 @@ class Traits(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One message of the platform: a piece of a reply, rendered. `form` is the adapter's own word (rich, html, plain)."""
+    """One message of the platform: a piece of a reply, as Markdown that fits once `send` has rendered it."""
 
     body: str
     form: str = ""
+    """The adapter's own word for how it fits: rich, html, plain."""
 
 
 class Chat(Protocol):
@@ -105,7 +106,7 @@ class Model(Protocol):
         """Whether the model has this ability."""
         ...
 
-    def stream(self, prompt: Prompt) -> AsyncIterator[ModelEvent]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Answer once. Ends with Stop; raises ModelError. Closing the iterator ends the call at once."""
         ...
 

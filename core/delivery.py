@@ -1,0 +1,243 @@
+"""From a reply to what people see: previews while it grows, then exactly one visible final, whatever breaks in between.
+
+A lane's replies leave one after the other. Before a part is sent, the store notes `sending`; after it, the platform's
+id. A part found in doubt (we died, or the answer of the platform got lost) is settled by the platform's own means where
+it has one (a key, a look-up, an edit of the message that is there); else it is sent again with a first line that says so.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import deque
+
+import msgspec
+
+from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable, StoreError
+from core.keys import Lane
+from core.mailbox import Mailbox
+from core.messages import ChatRef, Partial, Reply
+from core.ports import Chat, Part
+from core.words import words
+
+log = logging.getLogger(__name__)
+
+SENDING = "sending"
+TYPING_AFTER = 0.12
+"""Seconds: a reply that is there sooner needs no sign of life."""
+TYPING_EVERY = 4.5
+OLD = 15 * 60 * 1000
+"""Milliseconds after which a reply says that it was held up."""
+
+
+class Out(msgspec.Struct, frozen=True):
+    """A reply on its way: `outbox` is its entry, `doubtful` that another process may have begun to send it."""
+
+    lane: Lane
+    outbox: str
+    reply: Reply
+    shown: str = ""
+    """A message that already shows the growing reply, and that the final replaces."""
+    doubtful: bool = False
+
+
+class Delivery:
+    """The last mile to the platforms that this process holds."""
+
+    def __init__(self, mailbox: Mailbox, tasks: asyncio.TaskGroup) -> None:
+        self._mailbox = mailbox
+        self._tasks = tasks
+        self._chats: dict[tuple[str, str], Chat] = {}
+        self._queues: dict[str, deque[Out]] = {}
+        self._on_way: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def join(self, chat: Chat) -> None:
+        """A platform is held by this process."""
+        self._chats[chat.platform, chat.space] = chat
+
+    def chat(self, ref: ChatRef) -> Chat | None:
+        """The adapter of a place, where this process holds it."""
+        return self._chats.get((ref.platform, ref.space))
+
+    def holds(self, ref: ChatRef) -> bool:
+        """Whether this process delivers to a place."""
+        return (ref.platform, ref.space) in self._chats
+
+    def on_way(self, outbox: str) -> bool:
+        """Whether this process is delivering an entry of the outbox already."""
+        return outbox in self._on_way
+
+    def deliver(self, out: Out) -> None:
+        """Send a reply after the lane's earlier ones; returns at once."""
+        if out.outbox in self._on_way:
+            return
+        self._on_way.add(out.outbox)
+        self._idle.clear()
+        queue = self._queues.get(out.lane.id)
+        if queue is not None:
+            queue.append(out)
+            return
+        self._queues[out.lane.id] = deque((out,))
+        self._tasks.create_task(self._empty(out.lane.id))
+
+    async def settled(self) -> None:
+        """Wait until nothing is on its way."""
+        await self._idle.wait()
+
+    async def _empty(self, lane: str) -> None:
+        queue = self._queues[lane]
+        while queue:
+            out = queue[0]
+            try:
+                await self._send(out)
+            except StoreError as error:
+                # Delivered or not, the outbox keeps it: the next look at the outbox settles it.
+                log.warning("delivery: %s", error.sentence)
+            except ChatError as error:
+                log.warning("delivery to %s: %s", out.reply.chat.platform, error.sentence)
+            except Exception:
+                log.exception("delivery to %s failed", out.reply.chat.platform)
+            queue.popleft()
+            self._on_way.discard(out.outbox)
+        del self._queues[lane]
+        if not self._queues:
+            self._idle.set()
+
+    async def _send(self, out: Out) -> None:
+        chat = self._chats[out.reply.chat.platform, out.reply.chat.space]
+        reply, lane = out.reply, out.lane
+        space = space_of(reply.chat)
+        known = await self._mailbox.parts(lane, reply.turn) if out.doubtful else {}
+        if out.doubtful and _age(reply) > OLD:
+            reply = msgspec.structs.replace(reply, text=f"{words('held_up')}\n\n{reply.text}")
+        parts = chat.parts(reply)
+        done: dict[str, str] = {}
+        for number, part in enumerate(parts):
+            name = str(number)
+            doubt = known.get(name)
+            if doubt is not None and doubt != SENDING:
+                continue  # an earlier process got this part through
+            if number or out.doubtful:
+                await self._mailbox.sent(lane, reply.turn, space, {**done, name: SENDING})
+                done = {}
+            try:
+                done[name] = await self._part(
+                    chat, out, reply, part, number, number == len(parts) - 1, doubt == SENDING
+                )
+            except ChatGone as error:
+                log.info("%s: %s", reply.chat.platform, error.sentence)
+                break
+            except ChatRejected as error:
+                log.error("%s does not take a part of a reply: %s", reply.chat.platform, error.sentence)
+                done[name] = "refused"
+        await self._mailbox.sent(lane, reply.turn, space, done, out.outbox)
+
+    async def _part(
+        self, chat: Chat, out: Out, reply: Reply, part: Part, number: int, last: bool, in_doubt: bool
+    ) -> str:
+        key = f"{reply.turn}:{number}"
+        edit = out.shown if number == 0 else ""
+        tries, plain = 0, part
+        while True:
+            if in_doubt and not edit:
+                if chat.traits.readback == "lookup" and (found := await chat.find(reply, key)):
+                    return found
+                if chat.traits.readback == "none":
+                    part = msgspec.structs.replace(part, body=f"{words('sent_again')}\n\n{plain.body}")
+                    in_doubt = False
+            try:
+                return await chat.send(reply, part, key=key, edit=edit, last=last)
+            except ChatBusy as error:
+                await asyncio.sleep(error.retry_after)
+            except ChatUnreachable as error:
+                in_doubt = in_doubt or error.arrived
+                tries += 1
+                await asyncio.sleep(min(30.0, 0.25 * 2 ** min(tries, 8)) * random.uniform(0.8, 1.2))
+            except ChatRefusedToken as error:
+                log.error("%s", error.sentence)  # noqa: TRY400 - the sentence says all; a trace would not help
+                await asyncio.sleep(60.0)
+
+
+class Live:
+    """The previews of one turn: typing first, then the growing text, no faster than the platform likes.
+
+    At most one call is under way; a preview that fails never fails the turn.
+    """
+
+    def __init__(self, chat: Chat, ref: ChatRef, turn: str, fence: int, reply_to: str, shown: str) -> None:
+        self._chat = chat
+        self._partial = Partial(turn=turn, chat=ref, fence=fence, text="", reply_to=reply_to)
+        traits = chat.traits
+        self._every = traits.preview_every if ref.private else traits.preview_group_every
+        self._delay = 0.05 if ref.private else 0.4
+        self._from = traits.preview_from
+        self._text = ""
+        self._doing = ""
+        self._seen = ""
+        self._changed = asyncio.Event()
+        self.shown = shown
+        """The message that the final must edit, where the platform shows previews as one."""
+
+    def show(self, text: str, doing: str) -> None:
+        """The whole text so far, and what is being done."""
+        self._text = text
+        self._doing = doing
+        if not self._changed.is_set():
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Show until cancelled; a call that is under way is finished first, so that nothing overtakes the final."""
+        typing = asyncio.create_task(self._typing())
+        try:
+            while True:
+                await self._changed.wait()
+                await asyncio.sleep(self._delay)
+                self._delay = 0.0
+                self._changed.clear()
+                text = f"{self._text}\n\n*{self._doing} …*".strip() if self._doing else self._text
+                if text == self._seen or (len(self._text) < self._from and not self._doing):
+                    continue
+                typing.cancel()
+                wait = self._every
+                call = asyncio.ensure_future(self._preview(text))
+                try:
+                    wait = await asyncio.shield(call)
+                except asyncio.CancelledError:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(call, 3.0)
+                    raise
+                await asyncio.sleep(wait)
+        finally:
+            typing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await typing
+
+    async def _preview(self, text: str) -> float:
+        """Seconds until the next one."""
+        try:
+            self.shown = await self._chat.preview(msgspec.structs.replace(self._partial, text=text), self.shown)
+            self._seen = text
+        except ChatBusy as error:
+            self._every = min(self._every * 2, 60.0)
+            return max(error.retry_after, self._every)
+        except ChatError as error:
+            log.debug("preview: %s", error.sentence)
+        return self._every
+
+    async def _typing(self) -> None:
+        await asyncio.sleep(TYPING_AFTER)
+        while True:
+            await self._chat.typing(self._partial.chat)
+            await asyncio.sleep(TYPING_EVERY)
+
+
+def space_of(chat: ChatRef) -> str:
+    """The name of one account of ours in keys."""
+    return f"{chat.platform}:{chat.space}"
+
+
+def _age(reply: Reply) -> float:
+    return time.time() * 1000 - reply.at

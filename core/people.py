@@ -1,0 +1,229 @@
+"""Who somebody is: an account's person, whether they may talk, whether they rule the installation; who is let in, and how.
+
+A person is made at first contact. Answers are kept near for a minute and dropped as soon as any process announces a
+change, so that a turn costs no trip for it.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from typing import Literal
+
+import msgspec
+
+from core.keys import ADMINS, CLAIM, CODES, DAY, NEWS, account_key, asked_key, code_key
+from core.messages import Account, ChatRef
+from core.seal import Box, Keyring, Seal
+from core.store import Store
+
+Policy = Literal["pairing", "open", "closed"]
+
+HOUR = 3_600_000
+MOST_CODES = 50
+OPERATOR = "operator"
+"""The user id under which the terminal and the page on loopback know the operator."""
+
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no I, O, 0, 1: people type these codes
+
+
+class Known(msgspec.Struct, frozen=True):
+    """An account as the house knows it."""
+
+    account: str
+    """The account's name in keys."""
+    person: str
+    """"" for a stranger."""
+    allowed: bool
+    admin: bool
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An account that shows a code, as the operator sees it."""
+
+    account: Account
+    name: str
+
+
+class People:
+    """Accounts, persons and access."""
+
+    def __init__(self, store: Store, seal: Seal, ring: Keyring, policy: Policy) -> None:
+        self._store = store
+        self._seal = seal
+        self._ring = ring
+        self.policy = policy
+        self._near: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        self.strangers = seal.name("strangers")
+        """Owner of what is said to people who are not let in."""
+
+    def owner(self, chat: ChatRef, known: Known) -> str:
+        """Whose key seals what is said in this chat: the person's in private, the group's own in a group."""
+        if not known.allowed:
+            return self.strangers
+        return known.person if chat.private else self._seal.name("group", chat.platform, chat.space, chat.chat)
+
+    def lane(self, chat: ChatRef) -> str:
+        """The name of a chat in keys."""
+        return self._seal.name("chat", chat.platform, chat.space, chat.chat, chat.thread)
+
+    def event(self, chat: ChatRef, event: str) -> str:
+        """The name of a platform's event in keys."""
+        return self._seal.name("event", chat.platform, chat.space, event)
+
+    def sender(self, account: Account) -> str:
+        """The name of an account in keys."""
+        return self._seal.name("account", account.platform, account.space, account.user)
+
+    async def meet(self, account: Account, *, trusted: bool) -> Known:
+        """Who this is. Whoever may talk is a person from the first contact on; of a stranger nothing is stored.
+
+        `trusted`: the platform itself let them in.
+        """
+        name = self.sender(account)
+        near = self._near.get(name)
+        if near is not None and near[0] > time.monotonic():
+            return near[1]
+        operator = trusted and account.user == OPERATOR
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.hmget(account_key(name), "person", "ok")
+        pipeline.sismember(ADMINS, name)
+        (person, ok), admin = await self._store.execute(pipeline)
+        allowed = trusted or self.policy == "open" or bool(admin) or ok == b"1"
+        if allowed and person is None:
+            candidate = self._seal.name("person", OPERATOR) if operator else secrets.token_hex(16)
+            person = await self._become(name, candidate)
+        known = Known(name, (person or b"").decode(), allowed, operator or bool(admin))
+        if allowed:
+            self._keep(name, known)
+        return known
+
+    def forget_near(self, account: str) -> None:
+        """Drop what is kept near; "" drops all."""
+        if account:
+            self._near.pop(account, None)
+        else:
+            self._near.clear()
+
+    async def ask(self, account: Account, name: str) -> str | None:
+        """A code for a stranger to show to the operator; None when they had one today or too many codes wait."""
+        who = self.sender(account)
+        box = await self._ring.box(self.strangers)
+        code = "".join(secrets.choice(_LETTERS) for _ in range(8))
+        now = time.time() * 1000
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.zremrangebyscore(CODES, "-inf", now)
+        pipeline.zcard(CODES)
+        pipeline.set(asked_key(who), "1", px=DAY, nx=True)
+        _, waiting, first = await self._store.execute(pipeline)
+        if not first or waiting >= MOST_CODES:
+            return None
+        value = box.seal(msgspec.msgpack.encode(Waiting(account, name[:200])), "stranger")
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.hset(code_key(code), mapping={"w": value})
+        pipeline.pexpire(code_key(code), HOUR)
+        pipeline.zadd(CODES, {code: now + HOUR})
+        pipeline.pexpire(CODES, HOUR)
+        await self._store.execute(pipeline)
+        return f"{code[:4]}-{code[4:]}"
+
+    async def waiting(self, code: str) -> Waiting | None:
+        """Who shows this code."""
+        box = await self._ring.box(self.strangers)
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.hget(code_key(_plain(code)), "w")
+        value = (await self._store.execute(pipeline))[0]
+        return msgspec.msgpack.decode(box.open(value, "stranger"), type=Waiting) if value else None
+
+    async def approve(self, code: str) -> Waiting | None:
+        """Let in whoever shows this code."""
+        found = await self.waiting(code)
+        if found is None:
+            return None
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.delete(code_key(_plain(code)))
+        pipeline.zrem(CODES, _plain(code))
+        await self._store.execute(pipeline)
+        await self.allow(found.account)
+        return found
+
+    async def allow(self, account: Account) -> None:
+        """Let this account in."""
+        await self._grant(account, admin=False)
+
+    async def crown(self, account: Account) -> None:
+        """Make this account an admin of the installation."""
+        await self._grant(account, admin=True)
+
+    async def uncrown(self, account: Account) -> None:
+        """This account is an admin no more."""
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.srem(ADMINS, self.sender(account))
+        pipeline.publish(NEWS, self.sender(account))
+        await self._store.execute(pipeline)
+
+    async def admins(self) -> int:
+        """How many accounts rule the installation."""
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.scard(ADMINS)
+        return int((await self._store.execute(pipeline))[0])
+
+    async def claim(self) -> str:
+        """The code that makes its sender the operator, for a day; "" once somebody is."""
+        if await self.admins():
+            return ""
+        code = secrets.token_hex(8)
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.set(CLAIM, code, px=DAY)
+        await self._store.execute(pipeline)
+        return code
+
+    async def claimed(self, account: Account, code: str) -> bool:
+        """Make the sender of the right code the operator; each code works once."""
+        if len(code) != 16:
+            return False
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.get(CLAIM)
+        right = (await self._store.execute(pipeline))[0]
+        if right is None or not secrets.compare_digest(right, code.encode("utf-8", "replace")):
+            return False
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.delete(CLAIM)
+        if not (await self._store.execute(pipeline))[0]:
+            return False
+        await self.crown(account)
+        return True
+
+    async def _grant(self, account: Account, *, admin: bool) -> None:
+        name = self.sender(account)
+        await self._become(name, secrets.token_hex(16))
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.hset(account_key(name), "ok", "1")
+        if admin:
+            pipeline.sadd(ADMINS, name)
+        pipeline.delete(asked_key(name))
+        pipeline.publish(NEWS, name)
+        await self._store.execute(pipeline)
+        self.forget_near(name)
+
+    async def _become(self, name: str, candidate: str) -> bytes:
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.hsetnx(account_key(name), "person", candidate)
+        pipeline.hget(account_key(name), "person")
+        return bytes((await self._store.execute(pipeline))[1])
+
+    async def box(self, owner: str) -> Box:
+        """The seals of an owner; a new owner gets a key."""
+        return await self._ring.box(owner)
+
+    async def opened(self, owner: str) -> Box:
+        """The seals of an owner that must exist; SealError where it was forgotten."""
+        return await self._ring.existing(owner)
+
+    def _keep(self, name: str, known: Known) -> None:
+        self._near[name] = (time.monotonic() + 60.0, known)
+        while len(self._near) > 4096:
+            self._near.popitem(last=False)
+
+
+def _plain(code: str) -> str:
+    return "".join(c for c in code.upper() if c in _LETTERS)

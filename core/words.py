@@ -1,0 +1,91 @@
+"""Texts that people read, in one table by language; what a model says is not here."""
+
+from typing import Literal
+
+Language = Literal["en"]
+
+_TABLE: dict[str, dict[str, str]] = {
+    "en": {
+        "welcome": "Hello! I am Pieria, an assistant. Ask me anything, or send /help to see what I can do.",
+        "joined": (
+            "Hello! I am Pieria, an assistant (a bot). Mention me or reply to me, and I answer. I keep only what was "
+            "addressed to me, sealed; /new starts afresh, /help shows more."
+        ),
+        "help": (
+            "Ask me anything in your own words: science, mathematics, health, writing, code. I stream my answer; a "
+            "message that you send meanwhile is answered next."
+        ),
+        "help_other": "Where `/` does not work, type `!` instead: `!new`.",
+        "help_model": "Now speaking: {model}.",
+        "new": "A new conversation. What was said before is kept, but I do not look at it any more.",
+        "stopped": "Stopped.",
+        "stopped_dropped": "Stopped. Messages that waited were dropped: {count}.",
+        "dropped": "Messages that waited were dropped: {count}.",
+        "nothing_runs": "Nothing is running.",
+        "nothing_to_retry": "There is nothing to try again yet.",
+        "unknown_command": "I do not know the command {command}. /help shows the ones that there are.",
+        "admins_only": "Only an admin can do that.",
+        "model_now": "This chat speaks with **{model}**.",
+        "model_offered": "To change it: {list}.",
+        "model_set": "From now on this chat speaks with **{model}**.",
+        "model_default": "This chat speaks with the default model again: **{model}**.",
+        "model_missing": "There is no model {model} here. To choose from: {list}.",
+        "status": "Model: {model}\nConversation: {turns} turns\nStore: {store}\nUp since: {since}",
+        "whoami": "You are {name} on {platform} (id {user}).\nAccess: {access}.\nThis chat is {kind}.",
+        "private_chat": "private: what you say here stays between us",
+        "group_chat": "a group: everybody here can read my answers",
+        "is_admin": "admin",
+        "is_allowed": "allowed",
+        "code": (
+            "This assistant is private. Show this code to the person who runs it: **{code}**, valid for 1 hour.\n"
+            "They let you in with `pieria approve {code}`."
+        ),
+        "code_in_group": "This assistant is private. Send me a direct message, then I tell you how to get in.",
+        "claimed": "This account is the operator's now. Everything is yours; /help shows what I can do.",
+        "full": "Too many messages wait in this chat. I answer them first: please send this one again in a moment.",
+        "too_long": "That message is too long: {size} characters; {most} is the most I take at once.",
+        "empty": "That message had no text that I could read.",
+        "cannot_read": "I cannot read {kinds} yet. Please tell me in words what it is about.",
+        "cannot_read_note": "*(I could not look at the {kinds} that came with it: I cannot read those yet.)*",
+        "poison": "I am sorry: I failed three times at this message and have put it aside. Please try to say it differently.",
+        "failed": "I am sorry, something went wrong inside me. Send /retry to try again.",
+        "too_slow": "I am sorry, this took longer than {minutes} minutes, so I stopped. Try a smaller step, or /retry.",
+        "stopped_note": "*(stopped)*",
+        "cut_note": "*(The answer reached the model's length limit: say “go on” for the rest.)*",
+        "refused_note": "*(The model's provider declined to go on.)*",
+        "fallback_note": "*({instead} did not answer ({why}); {model} did.)*",
+        "held_up": "*(Held up: this answer is late, I could not deliver it earlier.)*",
+        "sent_again": "*(Sent again: I could not tell whether this arrived.)*",
+        "first_builtin": (
+            "*(A small built-in model speaks: good for a first look. For a better one set a provider's key, "
+            "for example `OPENAI_API_KEY`, and start again.)*"
+        ),
+        "offline": (
+            "No model is there yet: {why} Commands and the calculator work: type `!calc 2 * 21` or plain arithmetic."
+        ),
+        "retry": "Try again",
+        "image": "pictures",
+        "voice": "voice notes",
+        "audio": "sound files",
+        "video": "videos",
+        "document": "documents",
+        "sticker": "stickers",
+        "location": "locations",
+        "contact": "contacts",
+        "about_help": "what I can do",
+        "about_new": "start a new conversation",
+        "about_stop": "stop the answer that is running",
+        "about_retry": "answer the last message again",
+        "about_model": "see or choose the model",
+        "about_status": "how I am doing",
+        "about_whoami": "who you are to me",
+        "about_start": "begin",
+    }
+}
+
+
+def words(key: str, language: str = "en", **values: object) -> str:
+    """A text in the person's language, English where we lack it."""
+    table = _TABLE.get(language.split("-", maxsplit=1)[0].lower(), _TABLE["en"])
+    text = table.get(key) or _TABLE["en"][key]
+    return text.format(**values) if values else text
