@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable, Coroutine
 
 import msgspec
 
@@ -19,6 +20,7 @@ from core.keys import Lane
 from core.mailbox import Mailbox
 from core.messages import ChatRef, Partial, Reply
 from core.ports import Chat, Part
+from core.running import Pages
 from core.words import words
 
 log = logging.getLogger(__name__)
@@ -37,17 +39,15 @@ class Out(msgspec.Struct, frozen=True):
     lane: Lane
     outbox: str
     reply: Reply
-    shown: str = ""
-    """A message that already shows the growing reply, and that the final replaces."""
     doubtful: bool = False
 
 
 class Delivery:
     """The last mile to the platforms that this process holds."""
 
-    def __init__(self, mailbox: Mailbox, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, mailbox: Mailbox, spawn: Callable[[Coroutine[None, None, None]], None]) -> None:
         self._mailbox = mailbox
-        self._tasks = tasks
+        self._spawn = spawn
         self._chats: dict[tuple[str, str], Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
@@ -61,6 +61,10 @@ class Delivery:
     def chat(self, ref: ChatRef) -> Chat | None:
         """The adapter of a place, where this process holds it."""
         return self._chats.get((ref.platform, ref.space))
+
+    def spaces(self) -> list[str]:
+        """The accounts of ours that this process holds, as keys name them."""
+        return [f"{platform}:{space}" for platform, space in self._chats]
 
     def holds(self, ref: ChatRef) -> bool:
         """Whether this process delivers to a place."""
@@ -81,7 +85,7 @@ class Delivery:
             queue.append(out)
             return
         self._queues[out.lane.id] = deque((out,))
-        self._tasks.create_task(self._empty(out.lane.id))
+        self._spawn(self._empty(out.lane.id))
 
     async def settled(self) -> None:
         """Wait until nothing is on its way."""
@@ -124,22 +128,20 @@ class Delivery:
                 await self._mailbox.sent(lane, reply.turn, space, {**done, name: SENDING})
                 done = {}
             try:
-                done[name] = await self._part(
-                    chat, out, reply, part, number, number == len(parts) - 1, doubt == SENDING
-                )
+                last = number == len(parts) - 1
+                done[name] = await self._part(reply, part, number, last=last, in_doubt=doubt == SENDING)
             except ChatGone as error:
                 log.info("%s: %s", reply.chat.platform, error.sentence)
                 break
             except ChatRejected as error:
-                log.error("%s does not take a part of a reply: %s", reply.chat.platform, error.sentence)
+                log.error("%s does not take a part of a reply: %s", reply.chat.platform, error.sentence)  # noqa: TRY400 - as above
                 done[name] = "refused"
         await self._mailbox.sent(lane, reply.turn, space, done, out.outbox)
 
-    async def _part(
-        self, chat: Chat, out: Out, reply: Reply, part: Part, number: int, last: bool, in_doubt: bool
-    ) -> str:
+    async def _part(self, reply: Reply, part: Part, number: int, *, last: bool, in_doubt: bool) -> str:
+        chat = self._chats[reply.chat.platform, reply.chat.space]
         key = f"{reply.turn}:{number}"
-        edit = out.shown if number == 0 else ""
+        edit = reply.shown if number == 0 else ""
         tries, plain = 0, part
         while True:
             if in_doubt and not edit:
@@ -167,18 +169,21 @@ class Live:
     At most one call is under way; a preview that fails never fails the turn.
     """
 
-    def __init__(self, chat: Chat, ref: ChatRef, turn: str, fence: int, reply_to: str, shown: str) -> None:
+    def __init__(self, chat: Chat | None, partial: Partial, pages: Pages) -> None:
+        """`chat` is None where another process holds the platform: then nothing is shown from here."""
         self._chat = chat
-        self._partial = Partial(turn=turn, chat=ref, fence=fence, text="", reply_to=reply_to)
-        traits = chat.traits
-        self._every = traits.preview_every if ref.private else traits.preview_group_every
-        self._delay = 0.05 if ref.private else 0.4
-        self._from = traits.preview_from
+        self._partial = partial
+        self._pages = pages
+        traits = chat.traits if chat else None
+        private = partial.chat.private
+        self._every = (traits.preview_every if private else traits.preview_group_every) if traits else 1.0
+        self._delay = 0.05 if private else 0.4
+        self._from = traits.preview_from if traits else 1
         self._text = ""
         self._doing = ""
         self._seen = ""
         self._changed = asyncio.Event()
-        self.shown = shown
+        self.shown = pages.shown
         """The message that the final must edit, where the platform shows previews as one."""
 
     def show(self, text: str, doing: str) -> None:
@@ -190,7 +195,9 @@ class Live:
 
     async def run(self) -> None:
         """Show until cancelled; a call that is under way is finished first, so that nothing overtakes the final."""
-        typing = asyncio.create_task(self._typing())
+        if self._chat is None:
+            return
+        typing = asyncio.create_task(self._typing(self._chat))
         try:
             while True:
                 await self._changed.wait()
@@ -202,7 +209,7 @@ class Live:
                     continue
                 typing.cancel()
                 wait = self._every
-                call = asyncio.ensure_future(self._preview(text))
+                call = asyncio.ensure_future(self._preview(self._chat, text))
                 try:
                     wait = await asyncio.shield(call)
                 except asyncio.CancelledError:
@@ -215,11 +222,14 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await typing
 
-    async def _preview(self, text: str) -> float:
+    async def _preview(self, chat: Chat, text: str) -> float:
         """Seconds until the next one."""
         try:
-            self.shown = await self._chat.preview(msgspec.structs.replace(self._partial, text=text), self.shown)
+            shown = await chat.preview(msgspec.structs.replace(self._partial, text=text), self.shown)
             self._seen = text
+            if shown != self.shown:
+                self.shown = shown
+                await self._pages.show(shown)
         except ChatBusy as error:
             self._every = min(self._every * 2, 60.0)
             return max(error.retry_after, self._every)
@@ -227,10 +237,10 @@ class Live:
             log.debug("preview: %s", error.sentence)
         return self._every
 
-    async def _typing(self) -> None:
+    async def _typing(self, chat: Chat) -> None:
         await asyncio.sleep(TYPING_AFTER)
         while True:
-            await self._chat.typing(self._partial.chat)
+            await chat.typing(self._partial.chat)
             await asyncio.sleep(TYPING_EVERY)
 
 

@@ -4,10 +4,13 @@ A mailbox per chat with epoch, lease and fencing token is the truth; wake-ups ar
 safe to repeat. All times come from the store's clock, in milliseconds.
 """
 
+import time
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
+from core.errors import StoreFull
 from core.keys import DAY, Lane, lane_keys, tags
 from core.store import Arg, Store
 
@@ -68,6 +71,8 @@ class Begun(msgspec.Struct, frozen=True):
     context: dict[str, bytes]
     blocks: tuple[bytes, ...]
     """The newest sealed blocks of history, oldest first."""
+    total: int
+    """Blocks that the conversation ever had: the newest one is number `total - 1`."""
     now: int
 
     @property
@@ -104,6 +109,10 @@ class Outgoing(msgspec.Struct, frozen=True):
     turn: str
     reply: bytes
 
+    def age(self) -> float:
+        """Seconds since it was committed."""
+        return time.time() - int(self.id.partition("-")[0]) / 1000
+
 
 class Mailbox:
     """The lanes of a store, for one worker."""
@@ -129,7 +138,7 @@ class Mailbox:
         status, epoch, *rest = await self._store.run(
             "begin",
             (lane.state, lane.mailbox, lane.live, lane.context),
-            *(lane.id, lane.tag, epoch),
+            *(lane.id, lane.tag, epoch, self.rules.keep),
             *self._beginning(),
         )
         return self._begun(lane, epoch, rest[0]) if status == b"BEGUN" else None
@@ -186,10 +195,12 @@ class Mailbox:
     async def sweep(self, most: int = 100) -> list[tuple[str, int]]:
         """Lanes that need a new wake-up (lost, or their worker died), and timed work that has come due, of all shards."""
         r = self.rules
-        lost = await self._store.run_all("sweep", [((f"{t}:live",), (t, r.grace, most)) for t in tags()])
-        due = await self._store.run_all(
-            "due", [((f"{t}:due", f"{t}:todo", f"{t}:live"), (t, r.grace, most, r.seen)) for t in tags()]
-        )
+        lost = await self._store.run_all("sweep", [((f"{t}:live",), (t, r.grace, most, r.keep)) for t in tags()])
+        due: list[Any] = []
+        with suppress(StoreFull):  # timed work waits until there is room; what was accepted goes on
+            due = await self._store.run_all(
+                "due", [((f"{t}:due", f"{t}:todo", f"{t}:live"), (t, r.grace, most, r.seen)) for t in tags()]
+            )
         woken: list[tuple[str, int]] = []
         for answer in (*lost, *due):
             woken += [(answer[i].decode(), answer[i + 1]) for i in range(0, len(answer), 2)]
@@ -197,13 +208,16 @@ class Mailbox:
 
     async def stop(self, lane: Lane, *, drop: bool) -> tuple[int, int]:
         """Mark the running turn to be stopped; with `drop` forget what waits. Returns (token or 0, dropped messages)."""
-        running, dropped = await self._store.run("stop", (lane.state, lane.mailbox, lane.live), lane.id, int(drop))
+        running, dropped = await self._store.run(
+            "stop", (lane.state, lane.mailbox, lane.live), lane.id, int(drop), self.rules.keep
+        )
         return int(running), int(dropped)
 
     async def edit(self, lane: Lane, event: str, entry: Entry | None) -> bool:
         """Replace a message that still waits, or drop it; False when its turn has begun or it never waited."""
         packed = entry.packed() if entry else b""
-        return bool(await self._store.run("edit", (lane.state, lane.mailbox, lane.live), lane.id, event, packed))
+        keys = (lane.state, lane.mailbox, lane.live)
+        return bool(await self._store.run("edit", keys, lane.id, event, packed, self.rules.keep))
 
     async def say(
         self, lane: Lane, turn: str, space: str, owner: str, reply: bytes, *, sending: bool
@@ -222,7 +236,8 @@ class Mailbox:
     async def summarize(self, begun: Begun, upto: int, summary: bytes) -> bool:
         """Put a sealed summary of the blocks before `upto` in place, unless the conversation moved on."""
         before = begun.context.get("upto", b"0")
-        return bool(await self._store.run("summary", (begun.lane.context,), begun.conversation, before, upto, summary))
+        args = (begun.conversation, before, upto, summary, self.rules.keep)
+        return bool(await self._store.run("summary", (begun.lane.context,), *args))
 
     async def schedule(self, lane: Lane, work: str, at: int, entry: Entry, owner: str) -> None:
         """Let a message reach the lane at a time (ms), once. The same `work` again moves it."""
@@ -287,7 +302,7 @@ class Mailbox:
 
     @staticmethod
     def _begun(lane: Lane, epoch: int, answer: list[Any]) -> Begun:
-        fence, turn, tries, halted, owner, entries, journal, context, blocks, now = answer
+        fence, turn, tries, halted, owner, entries, journal, context, blocks, total, now = answer
         return Begun(
             lane=lane,
             epoch=epoch,
@@ -300,6 +315,7 @@ class Mailbox:
             journal=_pairs(journal),
             context=_pairs(context),
             blocks=tuple(blocks),
+            total=total,
             now=now,
         )
 

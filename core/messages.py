@@ -224,6 +224,8 @@ class Reply(msgspec.Struct, frozen=True):
     reply_to: str = ""
     """The platform's id of the message that is answered."""
     buttons: tuple[Button, ...] = ()
+    shown: str = ""
+    """The platform's id of a message that already shows the growing reply; the final replaces it."""
 
 
 class Partial(msgspec.Struct, frozen=True):

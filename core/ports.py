@@ -111,6 +111,32 @@ class Model(Protocol):
         ...
 
 
+class Models(Protocol):
+    """The models of the installation."""
+
+    async def default(self) -> Model:
+        """The model that speaks unless a chat chose another; waits while it is being made ready. Raises ModelError."""
+        ...
+
+    def named(self, name: str) -> Model | None:
+        """A model by `provider:model`, None where it cannot be had here."""
+        ...
+
+    def offered(self) -> tuple[str, ...]:
+        """Names to choose from."""
+        ...
+
+    @property
+    def speaking(self) -> str:
+        """Which model speaks, or what it waits for, in a few words."""
+        ...
+
+    @property
+    def remark(self) -> str:
+        """What the first reply of a chat says about the model; "" where nothing needs saying."""
+        ...
+
+
 class Wakeups(Protocol):
     """Carries the hint that a lane has work. Hints may be lost, doubled or late: the mailbox decides."""
 

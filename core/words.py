@@ -30,7 +30,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "model_set": "From now on this chat speaks with **{model}**.",
         "model_default": "This chat speaks with the default model again: **{model}**.",
         "model_missing": "There is no model {model} here. To choose from: {list}.",
-        "status": "Model: {model}\nConversation: {turns} turns\nStore: {store}\nUp since: {since}",
+        "status": "Model: {model}\nConversation: {turns} turns\nUp since: {since}",
         "whoami": "You are {name} on {platform} (id {user}).\nAccess: {access}.\nThis chat is {kind}.",
         "private_chat": "private: what you say here stays between us",
         "group_chat": "a group: everybody here can read my answers",

@@ -28,8 +28,8 @@ if block ~= '' then
     redis.call('LTRIM', h, length - most_blocks, -1)
     redis.call('HINCRBY', x, 'base', length - most_blocks)
   end
-  redis.call('PEXPIRE', h, keep)
 end
+redis.call('PEXPIRE', h, keep)
 for i = 20, #ARGV, 2 do
   if ARGV[i + 1] == '' then redis.call('HDEL', x, ARGV[i]) else redis.call('HSET', x, ARGV[i], ARGV[i + 1]) end
 end
@@ -37,9 +37,7 @@ redis.call('PEXPIRE', x, keep)
 redis.call('DEL', j)
 redis.call('HDEL', c, 'own', 'exp', 'turn', 'take', 'try', 'jl', 'stop')
 if redis.call('LLEN', mb) == 0 then
-  redis.call('HSET', c, 'st', 'idle')
-  redis.call('ZREM', live, lane)
-  redis.call('PEXPIRE', c, keep)
+  sleep(c, live, lane, keep)
   return {'IDLE', id, 0, now}
 end
 local ep = tonumber(s[5]) + 1

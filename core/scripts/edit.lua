@@ -2,7 +2,7 @@
 -- EDIT: replace (or, with an empty entry, drop) a message that still waits; one whose turn has begun stays. Returns 1
 -- when it was changed.
 local c, mb, live = KEYS[1], KEYS[2], KEYS[3]
-local lane, event, entry = ARGV[1], ARGV[2], ARGV[3]
+local lane, event, entry, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local s = redis.call('HMGET', c, 'turn', 'take')
 local waiting = redis.call('LRANGE', mb, 0, -1)
 local from = 1
@@ -13,10 +13,7 @@ for i = from, #waiting do
       redis.call('LSET', mb, i - 1, entry)
     else
       redis.call('LREM', mb, 1, waiting[i])
-      if redis.call('EXISTS', mb) == 0 then
-        redis.call('HSET', c, 'st', 'idle')
-        redis.call('ZREM', live, lane)
-      end
+      if redis.call('EXISTS', mb) == 0 then sleep(c, live, lane, keep) end
     end
     return 1
   end

@@ -22,7 +22,15 @@ local function taken(mb, most)
   return n
 end
 
--- What the turn must read: the lane's choices and summary, and the newest blocks of history within a size.
+-- The lane sleeps: nothing waits in it, and it is forgotten when nothing more is said.
+local function sleep(c, live, lane, keep)
+  redis.call('HSET', c, 'st', 'idle')
+  redis.call('ZREM', live, lane)
+  redis.call('PEXPIRE', c, keep)
+end
+
+-- What the turn must read: the lane's choices and summary, the newest blocks of history within a size, and how many blocks
+-- the conversation ever had.
 local function context(x, prefix, lane, blocks, bytes)
   local fields = redis.call('HGETALL', x)
   local n, base, upto = '0', 0, 0
@@ -37,6 +45,7 @@ local function context(x, prefix, lane, blocks, bytes)
     local length = redis.call('LLEN', h)
     from = math.max(upto - base, length - blocks)
   end
+  local total = base + redis.call('LLEN', h)
   local newest = redis.call('LRANGE', h, from, -1)
   local size, first = 0, #newest + 1
   while first > 1 and (first > #newest or size + #newest[first - 1] <= bytes) do
@@ -45,19 +54,13 @@ local function context(x, prefix, lane, blocks, bytes)
   end
   local kept = {}
   for i = first, #newest do kept[#kept + 1] = newest[i] end
-  return fields, kept
+  return fields, kept, total
 end
 
--- Begin the turn at the head of a lane that is free. Nil when nothing waits.
+-- Begin the turn at the head of a lane that is free and in which something waits.
 local function begin(c, mb, live, x, prefix, lane, worker, ttl, most, blocks, bytes, now)
-  local head = redis.call('LINDEX', mb, 0)
-  if not head then
-    redis.call('HSET', c, 'st', 'idle')
-    redis.call('ZREM', live, lane)
-    return nil
-  end
   local s = redis.call('HMGET', c, 'fen', 'turn', 'take', 'try', 'jl', 'stop', 'who')
-  local turn = string.sub(head, 1, 32)
+  local turn = string.sub(redis.call('LINDEX', mb, 0), 1, 32)
   local journal = prefix .. ':j:' .. lane .. ':' .. turn
   local fen, take, try, steps, halted = (tonumber(s[1]) or 0), 0, 1, {}, 0
   local length = 0
@@ -72,12 +75,13 @@ local function begin(c, mb, live, x, prefix, lane, worker, ttl, most, blocks, by
     take = taken(mb, most)
   end
   fen = fen + 1
+  if halted == 1 then redis.call('HSET', c, 'stop', fen) end
   redis.call('HSET', c, 'st', 'busy', 'fen', fen, 'own', worker, 'exp', now + ttl, 'turn', turn, 'take', take,
     'try', try, 'jl', length)
   redis.call('PERSIST', c)
   redis.call('ZADD', live, now + ttl, lane)
-  local fields, history = context(x, prefix, lane, blocks, bytes)
-  return {fen, turn, try, halted, s[7] or '', redis.call('LRANGE', mb, 0, take - 1), steps, fields, history, now}
+  local fields, history, total = context(x, prefix, lane, blocks, bytes)
+  return {fen, turn, try, halted, s[7] or '', redis.call('LRANGE', mb, 0, take - 1), steps, fields, history, total, now}
 end
 
 -- Put an entry behind the others; wakes the lane when it sleeps. Returns the epoch to wake, 0 where the lane is awake.

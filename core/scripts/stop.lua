@@ -2,7 +2,7 @@
 -- STOP: mark the running turn to be stopped and, where asked, drop what waits behind it. Returns token (0: nothing
 -- runs) and the number of dropped messages.
 local c, mb, live = KEYS[1], KEYS[2], KEYS[3]
-local lane, drop = ARGV[1], ARGV[2]
+local lane, drop, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local s = redis.call('HMGET', c, 'st', 'fen', 'take', 'turn')
 local head = redis.call('LINDEX', mb, 0)
 local running = 0
@@ -17,8 +17,7 @@ if drop == '1' then
   dropped = redis.call('LLEN', mb) - begun
   if begun == 0 then
     redis.call('DEL', mb)
-    if dropped > 0 then redis.call('HSET', c, 'st', 'idle') end
-    redis.call('ZREM', live, lane)
+    if dropped > 0 then sleep(c, live, lane, keep) end
   else
     redis.call('LTRIM', mb, 0, begun - 1)
   end

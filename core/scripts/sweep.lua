@@ -2,14 +2,13 @@
 -- SWEEP: lanes whose wake-up was lost or whose worker died get a new epoch, which kills every older wake-up, and are to
 -- be woken again. Returns lane, epoch, lane, epoch ...
 local live = KEYS[1]
-local prefix, grace, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, grace, most, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = clock()
 local woken = {}
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', live, '-inf', now, 'LIMIT', 0, most)) do
   local c = prefix .. ':c:' .. lane
   if redis.call('EXISTS', prefix .. ':mb:' .. lane) == 0 then
-    redis.call('HSET', c, 'st', 'idle')
-    redis.call('ZREM', live, lane)
+    sleep(c, live, lane, keep)
   else
     local ep = redis.call('HINCRBY', c, 'ep', 1)
     redis.call('HSET', c, 'st', 'woken')
