@@ -1,0 +1,218 @@
+"""The only reader of the environment and of pieria.toml. Environment over pieria.toml over defaults.
+
+pieria.toml holds the same names as the environment, one a line; it is looked for in the working folder, then in the data
+folder. A wrong value is one sentence that names the variable, the value and the remedy. Secrets never print.
+"""
+
+import base64
+import binascii
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from core.errors import SettingsError
+
+PROVIDERS = ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER", "GROQ", "MISTRAL", "DEEPSEEK", "XAI", "OLLAMA", "MODEL")
+"""Every provider NAME has NAME_API_KEY and NAME_BASE_URL. MODEL is Muse Spark's."""
+
+
+class Secret:
+    """A text that does not print."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(set)" if self._text else "Secret(not set)"
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """What the operator told about one provider."""
+
+    key: Secret
+    base_url: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All that an operator can set."""
+
+    telegram_token: Secret
+    telegram_api_url: str
+    telegram_webhook_secret: Secret
+    model: tuple[str, ...]
+    """`provider:model`, the first that answers speaks."""
+    providers: dict[str, Provider]
+    """By lower-case name, only those with a key or a base URL."""
+    redis_url: Secret
+    data: Path
+    cache: Path
+    weights: str
+    key: bytes
+    """The installation's key, empty: a file in the data folder."""
+    keep_days: int
+    host: str
+    port: int
+    public_url: str
+    password: Secret
+    access: str
+    zone: str
+
+
+def read(environment: Mapping[str, str], folder: Path) -> Settings:
+    """The settings of a program that starts in `folder`. Raises SettingsError."""
+    data = Path(environment.get("PIERIA_DATA") or folder / ".pieria").expanduser()
+    values = _Values(environment, _files(folder, data))
+    if "PIERIA_DATA" not in environment and (told := values.text("PIERIA_DATA")):
+        data = Path(told).expanduser()
+    return Settings(
+        telegram_token=values.secret("TELEGRAM_BOT_TOKEN"),
+        telegram_api_url=values.url("TELEGRAM_API_URL", "https://api.telegram.org"),
+        telegram_webhook_secret=values.secret("TELEGRAM_WEBHOOK_SECRET"),
+        model=values.checked("PIERIA_MODEL", _models, ()),
+        providers=values.providers(),
+        redis_url=values.secret("REDIS_URL"),
+        data=data if data.is_absolute() else folder / data,
+        cache=Path(values.text("PIERIA_CACHE") or _cache_home(environment)).expanduser(),
+        weights=values.text("PIERIA_WEIGHTS"),
+        key=values.checked("PIERIA_KEY", _key, b""),
+        keep_days=values.checked("PIERIA_KEEP", _whole(1, 3650, "days"), 90),
+        host=values.text("PIERIA_HOST") or "127.0.0.1",
+        port=values.checked("PIERIA_PORT", _whole(0, 65535, "a port"), 8787),
+        public_url=values.url("PIERIA_PUBLIC_URL", ""),
+        password=values.secret("PIERIA_PASSWORD"),
+        access=values.checked("PIERIA_ACCESS", _one_of("pairing", "open", "closed"), "pairing"),
+        zone=values.checked("PIERIA_TZ", _zone, "") or _local_zone(),
+    )
+
+
+class _Values:
+    """The environment over the file."""
+
+    def __init__(self, environment: Mapping[str, str], file: dict[str, str]) -> None:
+        self._environment = environment
+        self._file = file
+
+    def text(self, name: str) -> str:
+        told = self._environment.get(name)
+        return (told if told is not None else self._file.get(name, "")).strip()
+
+    def secret(self, name: str) -> Secret:
+        text = self.text(name)
+        if any(ch.isspace() or ord(ch) < 32 for ch in text):
+            raise SettingsError(f"{name} holds a space or a line break: paste it again without them.")
+        return Secret(text)
+
+    def checked(self, name: str, check: Callable[[str], Any], default: Any) -> Any:
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return check(text)
+        except ValueError as error:
+            shown = "" if name == "PIERIA_KEY" else f" is {text[:80]!r}, but"
+            raise SettingsError(f"{name}{shown} must be {error}.") from None
+
+    def url(self, name: str, default: str) -> str:
+        text = self.text(name)
+        if not text:
+            return default
+        parts = urlsplit(text)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsError(f"{name} is {text[:80]!r}, but must be a URL such as https://example.org.")
+        return text.rstrip("/")
+
+    def providers(self) -> dict[str, Provider]:
+        found: dict[str, Provider] = {}
+        for name in PROVIDERS:
+            key = self.secret(f"{name}_API_KEY")
+            base = self.url(f"{name}_BASE_URL", "")
+            if key or base:
+                found[name.lower()] = Provider(key, base)
+        return found
+
+
+def _files(folder: Path, data: Path) -> dict[str, str]:
+    for path in (folder / "pieria.toml", data / "pieria.toml"):
+        if not path.is_file():
+            continue
+        try:
+            told = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} cannot be read: {error}.") from None
+        for name, value in told.items():
+            if isinstance(value, dict | list):
+                raise SettingsError(f'{path}: {name} must be one value, such as {name} = "text".')
+        return {name: str(value) for name, value in told.items()}
+    return {}
+
+
+def _models(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        provider, colon, model = name.partition(":")
+        if not colon or not provider or not (model or provider == "builtin"):
+            raise ValueError("provider:model, or several of them with commas between, such as openai:gpt-5-mini")
+    return names
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text) if len(text) == 64 else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != 32:
+        raise ValueError("32 bytes as 64 hex digits or in base64; `openssl rand -hex 32` makes one")
+    return key
+
+
+def _whole(least: int, most: int, what: str) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"{what}, a whole number from {least} to {most}")
+        return int(text)
+
+    return check
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return text
+
+    return check
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("an IANA time zone such as Europe/Berlin") from None
+    return text
+
+
+def _local_zone() -> str:
+    link = Path("/etc/localtime")
+    if link.is_symlink() and "zoneinfo/" in (target := os.readlink(link)):  # noqa: PTH115 - the target itself names the zone
+        return target.partition("zoneinfo/")[2]
+    return "UTC"
+
+
+def _cache_home(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "pieria"
