@@ -278,7 +278,7 @@ class Conversations:
             prompt = to_summarise(earlier, older, key=lane)
             summary = await gather(model, prompt, 120.0)
             if summary:
-                kept = with_facts(summary, (s for b in older for s in b))
+                kept = with_facts(summary, earlier, (s for b in older for s in b))
                 upto = begun.total - len(begun.blocks) + len(older)
                 await self._mailbox.summarize(begun, upto, seal_summary(box, kept))
         except (PieriaError, TimeoutError) as error:

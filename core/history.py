@@ -16,6 +16,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 BLOCK = "history"
 SUMMARY = "summary"
+ALSO = "\nAlso said: "
+"""Stands in a summary before the facts that its author lost."""
 
 
 def seal_block(box: Box, lines: tuple[Said, ...]) -> bytes:
@@ -96,16 +98,19 @@ def facts(lines: Iterable[Said]) -> list[str]:
     return list(found)
 
 
-def with_facts(summary: str, lines: Iterable[Said], most: int = 2_000) -> str:
-    """The summary, with the facts that its author lost put behind it, up to `most` characters of them."""
+def with_facts(summary: str, earlier: str, lines: Iterable[Said], most: int = 2_000) -> str:
+    """The summary, with what its author lost put behind it: facts of the earlier summary first, then those of the lines
+    that it covers, up to `most` characters."""
+    prose, _, carried = earlier.partition(ALSO)
+    wanted = [*carried.split("; "), *facts([Said("user", prose)]), *facts(lines)]
     lowered = summary.lower()
     lost: list[str] = []
     size = 0
-    for fact in facts(lines):
-        if fact.lower() in lowered or any(fact in longer for longer in lost):
+    for fact in wanted:
+        if not fact or fact.lower() in lowered or any(fact in longer for longer in lost):
             continue
         if size + len(fact) > most:
             break
         lost.append(fact)
         size += len(fact) + 2
-    return f"{summary}\nAlso said: {'; '.join(lost)}" if lost else summary
+    return f"{summary}{ALSO}{'; '.join(lost)}" if lost else summary
