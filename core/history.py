@@ -16,7 +16,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 BLOCK = "history"
 SUMMARY = "summary"
-ALSO = "\nAlso said: "
+ALSO = "\nAlso said:\n"
 """Stands in a summary before the facts that its author lost."""
 
 
@@ -75,42 +75,45 @@ def _shortened(line: Said, budget: int) -> Said:
     return msgspec.structs.replace(line, text=line.text[:half] + "\n[…]\n" + line.text[-half:])
 
 
-# What a summary must not lose: numbers with what they count, names, and sentences that decide something.
-_NUMBER = re.compile(r"\S*\d\S*(?:\s(?!\d)[^\W\d_]{1,12})?")
-_NAME = re.compile(r"(?<![.!?:\n]\s)(?<!^)\b[^\W\d_a-z][^\W\d_]{1,30}(?:\s[^\W\d_a-z][^\W\d_]{1,30})*", re.MULTILINE)
+# What a summary must not lose: sentences with numbers or names in them, and those that decide something.
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?")
+_NUMBER = re.compile(r"\w*\d[\w.,:%/-]*\b")
+_NAME = re.compile(r"(?<=\s)[^\W\d_a-z][^\W\d_]+")
 _DECISION = re.compile(
-    r"[^.!?\n]*\b(?:decid|agree|chose|choos|prefer|must|always|never|remember|promis|deadline|allerg)\w*\b[^.!?\n]*[.!?]?",
-    re.IGNORECASE,
+    r"\b(?:decid|agree|chose|choos|prefer|must|always|never|remember|promis|deadline|allerg)\w*", re.IGNORECASE
 )
+_LONGEST = 240
 
 
-def facts(lines: Iterable[Said]) -> list[str]:
-    """Numbers, names and decisions of what people wrote, in order, each once: what a summary must keep."""
-    found: dict[str, None] = {}
-    for line in lines:
-        if line.role != "user":
-            continue
-        for pattern in (_DECISION, _NUMBER, _NAME):
-            for match in pattern.finditer(line.text):
-                fact = match.group().strip(" ,;:()[]\"'*_`").strip()
-                if 1 < len(fact) <= 300 or fact.isdigit():
-                    found.setdefault(fact)
-    return list(found)
+def facts(text: str) -> dict[str, list[str]]:
+    """The sentences that hold a number, a name or a decision, each with the words that a summary of it must hold."""
+    found: dict[str, list[str]] = {}
+    for match in _SENTENCE.finditer(text):
+        sentence = " ".join(match.group().split())[:_LONGEST]
+        keys = [*_NUMBER.findall(sentence), *_NAME.findall(sentence), *_DECISION.findall(sentence)]
+        if keys:
+            found[sentence] = keys
+    return found
 
 
 def with_facts(summary: str, earlier: str, lines: Iterable[Said], most: int = 2_000) -> str:
-    """The summary, with what its author lost put behind it: facts of the earlier summary first, then those of the lines
-    that it covers, up to `most` characters."""
+    """The summary, with what its author lost put behind it, word for word, up to `most` characters.
+
+    First what was carried behind the earlier summary, then sentences of that summary, then what people wrote in the lines.
+    """
     prose, _, carried = earlier.partition(ALSO)
-    wanted = [*carried.split("; "), *facts([Said("user", prose)]), *facts(lines)]
+    wanted = {sentence: [sentence] for sentence in carried.splitlines()} | facts(prose)
+    for line in lines:
+        if line.role == "user":
+            wanted |= facts(line.text)
     lowered = summary.lower()
     lost: list[str] = []
     size = 0
-    for fact in wanted:
-        if not fact or fact.lower() in lowered or any(fact in longer for longer in lost):
+    for sentence, keys in wanted.items():
+        if all(key.lower() in lowered for key in keys):
             continue
-        if size + len(fact) > most:
+        size += len(sentence) + 1
+        if size > most:
             break
-        lost.append(fact)
-        size += len(fact) + 2
-    return f"{summary}{ALSO}{'; '.join(lost)}" if lost else summary
+        lost.append(sentence)
+    return f"{summary}{ALSO}{chr(10).join(lost)}" if lost else summary
