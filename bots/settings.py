@@ -62,8 +62,8 @@ class Settings(msgspec.Struct, frozen=True):
     data: Path
     cache: Path
     weights: str
-    key: bytes
-    """The installation's key, empty: a file in the data folder."""
+    key: Secret
+    """The installation's key as 64 hex digits; not set: a file in the data folder."""
     keep_days: int
     host: str
     port: int
@@ -89,7 +89,7 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         data=data if data.is_absolute() else folder / data,
         cache=Path(values.text("PIERIA_CACHE") or _cache_home(environment)).expanduser(),
         weights=values.text("PIERIA_WEIGHTS"),
-        key=values.checked("PIERIA_KEY", _key, b""),
+        key=values.checked("PIERIA_KEY", _key, Secret()),
         keep_days=values.checked("PIERIA_KEEP", _whole(1, 3650, "days"), 90),
         host=values.text("PIERIA_HOST") or "127.0.0.1",
         port=values.checked("PIERIA_PORT", _whole(0, 65535, "a port"), 8787),
@@ -170,14 +170,14 @@ def _models(text: str) -> tuple[str, ...]:
     return names
 
 
-def _key(text: str) -> bytes:
+def _key(text: str) -> Secret:
     try:
         key = bytes.fromhex(text) if len(text) == 64 else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         key = b""
     if len(key) != 32:
         raise ValueError("32 bytes as 64 hex digits or in base64; `openssl rand -hex 32` makes one")
-    return key
+    return Secret(key.hex())
 
 
 def _whole(least: int, most: int, what: str) -> Callable[[str], int]:

@@ -1,0 +1,81 @@
+"""Settings: where they come from, and what a wrong one says."""
+
+from pathlib import Path
+
+import pytest
+
+from bots.settings import Settings, read
+from core.errors import SettingsError
+
+
+def test_nothing_set_is_a_working_product(tmp_path: Path) -> None:
+    settings = read({}, tmp_path)
+    assert (settings.host, settings.port, settings.access) == ("127.0.0.1", 8787, "pairing")
+    assert settings.data == tmp_path / ".pieria"
+    assert not settings.telegram_token
+    assert settings.providers == {}
+
+
+def test_the_environment_wins_over_the_file_in_the_working_folder(tmp_path: Path) -> None:
+    (tmp_path / "pieria.toml").write_text('PIERIA_PORT = 9000\nPIERIA_ACCESS = "open"\n')
+    settings = read({"PIERIA_PORT": "9001"}, tmp_path)
+    assert (settings.port, settings.access) == (9001, "open")
+
+
+def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_folder(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "pieria.toml").write_text('TELEGRAM_BOT_TOKEN = "1:x"')
+    assert read({"PIERIA_DATA": str(data)}, tmp_path).telegram_token.reveal() == "1:x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("PIERIA_PORT", "http", "whole number from 0 to 65535"),
+        ("PIERIA_PORT", "70000", "whole number from 0 to 65535"),
+        ("PIERIA_ACCESS", "everyone", "pairing, open, closed"),
+        ("PIERIA_TZ", "Berlin", "Europe/Berlin"),
+        ("PIERIA_TZ", "../../etc/passwd", "Europe/Berlin"),
+        ("PIERIA_MODEL", "gpt-5", "provider:model"),
+        ("PIERIA_KEEP", "forever", "days"),
+        ("PIERIA_KEY", "short", "64 hex digits"),
+        ("TELEGRAM_API_URL", "api.telegram.org", "https://"),
+        ("OPENAI_BASE_URL", "localhost:1234", "https://"),
+        ("TELEGRAM_BOT_TOKEN", "1:a b", "without them"),
+    ],
+)
+def test_a_wrong_value_names_the_variable_and_the_remedy(tmp_path: Path, name: str, value: str, remedy: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read({name: value}, tmp_path)
+    assert name in raised.value.sentence
+    assert remedy in raised.value.sentence
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pieria.toml").write_text("PIERIA_PORT = = 1")
+    with pytest.raises(SettingsError, match=r"pieria\.toml cannot be read"):
+        read({}, tmp_path)
+
+
+def test_secrets_do_not_print(tmp_path: Path) -> None:
+    secret = "s3cr3t-value"
+    environment = {
+        "TELEGRAM_BOT_TOKEN": secret,
+        "OPENAI_API_KEY": secret,
+        "PIERIA_PASSWORD": secret,
+        "REDIS_URL": f"redis://:{secret}@host",
+        "TELEGRAM_WEBHOOK_SECRET": secret,
+        "PIERIA_KEY": secret.encode().hex().ljust(64, "0"),
+    }
+    settings = read(environment, tmp_path)
+    assert isinstance(settings, Settings)
+    assert secret not in f"{settings!r} {settings}"
+    assert environment["PIERIA_KEY"] not in repr(settings)
+    assert secret.encode() not in repr(settings).encode()
+
+
+def test_a_wrong_key_is_not_repeated_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read({"PIERIA_KEY": "almost-a-key"}, tmp_path)
+    assert "almost-a-key" not in raised.value.sentence
