@@ -187,7 +187,7 @@ class Conversations:
         begun, newest = question.running.begun, question.newest
         chosen = begun.context.get("model")
         try:
-            model = (self._models.named(chosen.decode()) if chosen else None) or await self._models.default()
+            model = (self._models.named(chosen.decode()) if chosen else None) or await self._default(show)
             written.window = model.window
             caller = Caller(begun.owner, newest.chat, newest.admin, "")
 
@@ -208,6 +208,16 @@ class Conversations:
         except TimeoutError:
             return words("too_slow", newest.language or "en", minutes=round(self._budget.seconds / 60))
         return ""
+
+    async def _default(self, show: Callable[[str, str], None]) -> Model:
+        """The default model; while it is being made ready, the person sees how far that is."""
+        waiting = asyncio.ensure_future(self._models.default())
+        try:
+            while not (await asyncio.wait((waiting,), timeout=1.0))[0]:
+                show("", self._models.speaking)
+        finally:
+            waiting.cancel()
+        return waiting.result()
 
     def _prompt(self, model: Model, question: Question, blocks: list[Block], window: int) -> Prompt:
         begun, newest, said = question.running.begun, question.newest, question.said

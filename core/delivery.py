@@ -181,7 +181,7 @@ class Live:
         self._from = traits.preview_from if traits else 1
         self._text = ""
         self._doing = ""
-        self._seen = ""
+        self._seen = partial
         self._changed = asyncio.Event()
         self.shown = pages.shown
         """The message that the final must edit, where the platform shows previews as one."""
@@ -204,12 +204,12 @@ class Live:
                 await asyncio.sleep(self._delay)
                 self._delay = 0.0
                 self._changed.clear()
-                text = f"{self._text}\n\n*{self._doing} …*".strip() if self._doing else self._text
-                if text == self._seen or (len(self._text) < self._from and not self._doing):
+                partial = msgspec.structs.replace(self._partial, text=self._text, doing=self._doing)
+                if partial == self._seen or (len(self._text) < self._from and not self._doing):
                     continue
                 typing.cancel()
                 wait = self._every
-                call = asyncio.ensure_future(self._preview(self._chat, text))
+                call = asyncio.ensure_future(self._preview(self._chat, partial))
                 try:
                     wait = await asyncio.shield(call)
                 except asyncio.CancelledError:
@@ -222,11 +222,11 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await typing
 
-    async def _preview(self, chat: Chat, text: str) -> float:
+    async def _preview(self, chat: Chat, partial: Partial) -> float:
         """Seconds until the next one."""
         try:
-            shown = await chat.preview(msgspec.structs.replace(self._partial, text=text), self.shown)
-            self._seen = text
+            shown = await chat.preview(partial, self.shown)
+            self._seen = partial
             if shown != self.shown:
                 self.shown = shown
                 await self._pages.show(shown)

@@ -1,4 +1,4 @@
-"""The Markdown that models write, as a markdown-it parser.
+r"""The Markdown that models write, as a markdown-it parser.
 
 It differs from CommonMark where people would lose characters or see a mark that nobody meant: HTML, entities, underlined
 headings and link definitions are text; `5*3*2` and `__init__` are not emphasis; an address is a link of its own; formulas
@@ -49,15 +49,17 @@ def _deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     begin = state.bMarks[start] + state.tShift[start]
     opening = state.src[begin : begin + 2]
-    if opening not in CLOSING or state.sCount[start] - state.blkIndent >= 4:
+    if opening not in ("$$", r"\[") or state.sCount[start] - state.blkIndent >= 4:
         return False
+    # Asked whether it ends a paragraph of a list, the formula may stand further left than the list.
+    indent = min(state.blkIndent, state.sCount[start])
     close = state.src.find(CLOSING[opening], begin + 2, begin + FORMULA)
     if close < 0:
         return False
     line = start
     while line < end and state.eMarks[line] < close:
         line += 1
-        if line >= end or (state.sCount[line] < state.blkIndent and not state.isEmpty(line)):
+        if line >= end or (state.sCount[line] < indent and not state.isEmpty(line)):
             return False
     if state.src[close + 2 : state.eMarks[line]].strip():
         return False
@@ -127,7 +129,9 @@ def _address(state: StateInline, silent: bool) -> bool:
 
 def trim_address(address: str) -> str:
     """An address without the punctuation of the sentence around it; a bracket that it opened itself stays."""
-    while address and (address[-1] in "?!.,:;*_~'\"" or (address[-1] == ")" and address.count("(") < address.count(")"))):
+    while address and (
+        address[-1] in "?!.,:;*_~'\"" or (address[-1] == ")" and address.count("(") < address.count(")"))
+    ):
         if address[-1] == ")":
             # One look for a whole run of brackets: a page of them must not cost its square.
             surplus = address.count(")") - address.count("(")
@@ -207,7 +211,9 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
 
 CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)", "$": "$"}
 SCHEME = re.compile(r"(?<![a-zA-Z0-9])(https?|HTTPS?|Https?|ftp|tg)$")
-ADDRESS = re.compile(r"://[^\s<>\"\[\]`*\\|。,，、；：！？）」』】》“”‘’]+(?:,[^\s<>\"\[\]`*\\|。，、；：！？）」』】》“”‘’]+)*")
+ADDRESS = re.compile(
+    r"://[^\s<>\"\[\]`*\\|。,，、；：！？）」』】》“”‘’]+(?:,[^\s<>\"\[\]`*\\|。，、；：！？）」』】》“”‘’]+)*"
+)
 ESCAPED = frozenset("\\*_~`[]()#+-.!|$<>{}")
 DUNDER = re.compile(r"__[A-Za-z0-9](?:[A-Za-z0-9_]*[A-Za-z0-9])?__(?!\w)")
 IDEOGRAPHIC = "\u2e80"

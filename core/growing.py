@@ -12,25 +12,31 @@ def balanced(markdown: str) -> str:
             markdown = body
         if "\n" not in markdown[start:]:
             return markdown[:start].rstrip("\n")
-        return markdown.rstrip("\n") + "\n" + fence
+        at = markdown.index(fence, start)
+        lead = re.sub(r"[^\s>]", " ", markdown[markdown.rfind("\n", 0, at) + 1 : at])
+        body = markdown.rstrip("\n")
+        return f"{body}\n{lead}{fence}"
     # Inline marks do not reach beyond their paragraph.
     start = max(start, markdown.rfind("\n\n", start) + 2 if "\n\n" in markdown[start:] else start)
     return markdown[:start] + _closed(_whole_rows(_whole_formula(markdown[start:])))
 
 
-FENCE = re.compile(r"^(?:[ \t>]|[-+*] |\d+[.)] )*(`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
+FENCE = re.compile(r"^((?:[ \t>]|[-+*] |\d+[.)] )*)(`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
 
 
 def _open_fence(markdown: str) -> tuple[str, int]:
     """The marks of a fence that is still open, and where it began; or nothing, and the end of the last fence."""
     at = 0
     while found := FENCE.search(markdown, at):
-        marks = found[1]
-        close = re.compile(rf"^[ \t>]*{re.escape(marks[0])}{{{len(marks)},}}[ \t]*$", re.MULTILINE)
-        ended = close.search(markdown, markdown.find("\n", found.end()) % (len(markdown) + 1))
+        lead, marks = found[1], found[2]
+        # A fence ends by its marks, and by the end of the quote or list item that it stands in.
+        left = r"^(?! {0,3}>)" if ">" in lead else rf"^ {{0,{len(lead) - 1}}}\S" if lead.strip() else r"(?!)"
+        close = re.compile(rf"(^[ \t>]*{re.escape(marks[0])}{{{len(marks)},}}[ \t]*$)|{left}", re.MULTILINE)
+        line = markdown.find("\n", found.end())
+        ended = close.search(markdown, line + 1) if 0 <= line < len(markdown) - 1 else None
         if not ended:
             return marks, found.start()
-        at = ended.end()
+        at = ended.end() if ended[1] is not None else ended.start()
     return "", at
 
 
@@ -57,7 +63,9 @@ def _whole_rows(block: str) -> str:
         # Without the line under its header a table is not one yet.
         ready = len(table) == 2 and DELIMITER.fullmatch(table[1]) and _cells(table[1]) >= _cells(table[0])
         return block if ready else "\n".join(lines[:first])
-    if lines[-1].lstrip().startswith("|") and (not lines[-1].rstrip().endswith("|") or _cells(lines[-1]) < _cells(table[0])):
+    if lines[-1].lstrip().startswith("|") and (
+        not lines[-1].rstrip().endswith("|") or _cells(lines[-1]) < _cells(table[0])
+    ):
         lines.pop()
     return "\n".join(lines)
 
@@ -66,7 +74,9 @@ def _cells(line: str) -> int:
     return line.strip().strip("|").count("|")
 
 
-MARK = re.compile(r"\\.|`+|\*+|(?<!\w)_+(?=\w)|(?<=[^\s_])_+(?!\w)|~~|!?\[|\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)?|\]", re.DOTALL)
+MARK = re.compile(
+    r"\\.|`+|\*+|(?<!\w)_+(?=\w)|(?<=[^\s_])_+(?!\w)|~~|!?\[|\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)?|\]", re.DOTALL
+)
 
 
 def _closed(block: str) -> str:
@@ -82,7 +92,7 @@ def _closed(block: str) -> str:
                 if not block[at:].strip():
                     return _ended(block[: found.start()], opened)
                 # A half of the closing marks may have come.
-                return _ended(block.rstrip("`") if len(mark) > 1 else block, [*opened, (mark, at)])
+                return _ended(block.rstrip("`"), [*opened, (mark, at)])
             at = close.end()
         elif mark in {"[", "!["}:
             opened.append((mark, found.start()))
@@ -112,17 +122,13 @@ def _toggle(block: str, found: re.Match[str], mark: str, opened: list[tuple[str,
         for index in range(len(opened) - 1, -1, -1):
             held = opened[index][0]
             if held[0] == mark[0]:
-                if len(held) > len(mark) and after:
-                    opened[index] = (held[len(mark) :], opened[index][1])
-                elif len(held) > len(mark):
-                    # The second star of two has not come yet: it is closed below.
+                if len(held) > len(mark):
+                    # The second star of two may not have come yet: it is closed at the end.
                     opened[index] = (held[len(mark) :], opened[index][1])
                 else:
                     del opened[index:]
                 return
-    if opens and len(mark) <= 3:
-        opened.append((mark, found.start()))
-    elif not after and mark[0] in "*~_":
+    if (opens and len(mark) <= 3) or not after:
         opened.append((mark, found.start()))
 
 

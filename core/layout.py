@@ -141,10 +141,15 @@ class _Page(msgspec.Struct, frozen=True):
     def item(self, parent: List, item: Item, index: int, indent: str, quotes: int) -> str:
         marker = f"{parent.start + index}{parent.marker} " if parent.ordered else "• "
         if item.checked is not None:
-            marker = ("☑ " if item.checked else "☐ ") if not parent.ordered else marker + ("☑ " if item.checked else "☐ ")
+            marker = (
+                ("☑ " if item.checked else "☐ ") if not parent.ordered else marker + ("☑ " if item.checked else "☐ ")
+            )
         inner = indent + " " * (len(marker) if parent.ordered else 2)
         apart = item.blocks and isinstance(item.blocks[0], Fence | Quote | Table)
-        return indent + marker + ("\n" if apart else "") + self.blocks(item.blocks, inner, quotes).removeprefix(inner)
+        body = self.blocks(item.blocks, inner, quotes)
+        if item.blocks and isinstance(item.blocks[0], List):
+            body = body.removeprefix(inner)
+        return indent + marker + ("\n" if apart else "") + body
 
     def table(self, table: Table) -> str:
         rows = (table.header, *table.rows)

@@ -238,7 +238,7 @@ class _Tree:
                     elif children:
                         found.append(Paragraph(children, gap))
                 case "fence" | "code_block":
-                    language = "".join(token.info.split()[:1])
+                    language = "".join(token.info.replace("`", "").split()[:1])
                     text = token.content.removesuffix("\n")
                     maths = language == "math" and text.strip()
                     found.append(MathBlock(text, gap) if maths else Fence(text, language, gap))
@@ -247,11 +247,14 @@ class _Tree:
                 case "hr":
                     found.append(Rule(gap))
                 case "blockquote_open":
-                    found.append(Quote(self.blocks("blockquote_close"), gap))
+                    inner = self.blocks("blockquote_close")
+                    found.append(Quote(inner, gap) if inner else Paragraph((Text(">"),), gap))
                 case "bullet_list_open" | "ordered_list_open":
                     start = token.attrs.get("start", 1)
                     items = self.items(token.type.replace("open", "close"))
-                    found.append(List(items, token.markup, int(start), gap))
+                    made = List(items, token.markup, int(start), gap)
+                    # "1." alone is an answer, not a list.
+                    found.append(made if any(item.blocks for item in items) else Paragraph(_bullets(made), gap))
                 case "table_open":
                     found.append(self.table(gap))
         return tuple(found)
@@ -262,7 +265,9 @@ class _Tree:
             token = self.tokens[self.at]
             self.at += 1
             gap = self.gap(token) if found else 0
-            task = TASK.match(self.tokens[self.at + 1].content) if self.tokens[self.at].type == "paragraph_open" else None
+            task = (
+                TASK.match(self.tokens[self.at + 1].content) if self.tokens[self.at].type == "paragraph_open" else None
+            )
             blocks = self.blocks("list_item_close")
             checked = None
             if task and isinstance(first := blocks[0], Paragraph) and isinstance(words := first.children[0], Text):
@@ -297,6 +302,11 @@ class _Tree:
             count += 1
             line -= 1
         return count
+
+
+def _bullets(empty: List) -> tuple[Inline, ...]:
+    marks = [f"{empty.start + index}" if empty.ordered else "" for index in range(len(empty.items))]
+    return _lines("\n".join(mark + empty.marker for mark in marks))
 
 
 TASK = re.compile(r"\[([ xX])\] \S")
@@ -359,9 +369,14 @@ def write(document: Document) -> str:
 
 
 def _write_blocks(blocks: tuple[Block, ...]) -> str:
-    return "".join(
-        ("\n" * (block.gap + 1) if index else "") + _write_block(block) for index, block in enumerate(blocks)
-    )
+    parts: list[str] = []
+    for index, block in enumerate(blocks):
+        if index:
+            # Right under a list, a quote or a table a paragraph would become a part of it.
+            joins = isinstance(block, Paragraph) and isinstance(blocks[index - 1], Paragraph | List | Quote | Table)
+            parts.append("\n" * (max(block.gap, int(joins)) + 1))
+        parts.append(_write_block(block))
+    return "".join(parts)
 
 
 def _write_block(block: Block) -> str:
@@ -376,7 +391,7 @@ def _write_block(block: Block) -> str:
         case MathBlock():
             return f"$$\n{block.latex}\n$$"
         case Rule():
-            return "---"
+            return "___"
         case Quote():
             return re.sub(r"^", "> ", _write_blocks(block.blocks), flags=re.MULTILINE)
         case Table():
@@ -435,5 +450,6 @@ def _write_spans(spans: tuple[Inline, ...]) -> str:
 
 
 PADDED = re.compile(r"^$|^`|`$|^ .* $", re.DOTALL)
-MEANT = re.compile(r"[\\*_~`\[\]$<|]|:(?=//)")
+MEANT = re.compile(r"[\\*_~`\]$<|]|:(?=//)")
+"""What is escaped inside a line. An opening bracket is not: behind a backslash it would begin a formula."""
 LEADING = re.compile(r"^( *)(\d{0,9})([#>+.)-])")

@@ -19,11 +19,11 @@ def unicode_math(latex: str) -> str:
         return latex.strip()
     tokens = TOKEN.findall(latex)
     depth = deepest = 0
-    for token in tokens:
-        if token in OPENERS:
+    for piece in tokens:
+        if piece in OPENERS:
             depth += 1
             deepest = max(deepest, depth)
-        elif token in CLOSERS:
+        elif piece in CLOSERS:
             depth -= 1
     # `\sqrt\sqrt\sqrt x` nests without a brace, hence the count of arguments in a row.
     if deepest > DEEPEST or CHAIN.search(latex):
@@ -33,7 +33,7 @@ def unicode_math(latex: str) -> str:
 
 
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\s+|[^\\]|\\$", re.DOTALL)
-CHAIN = re.compile(r"(?:(?:\\[a-zA-Z]+|[\^_])\s*){%d}" % DEEPEST)
+CHAIN = re.compile(rf"(?:(?:\\[a-zA-Z]+|[\^_])\s*){{{DEEPEST}}}")
 OPENERS = ("{", r"\left", r"\begin", "[")
 CLOSERS = ("}", r"\right", r"\end", "]")
 
@@ -49,34 +49,36 @@ class _Formula:
         """What stands before the first of `ends` (which is passed over) or before the end."""
         out = ""
         while self.at < len(self.tokens):
-            token = self.tokens[self.at]
-            if token in ends:
+            piece = self.tokens[self.at]
+            if piece in ends:
                 self.at += 1
                 break
-            out = self.step(token, out)
+            out = self.step(piece, out)
         return out
 
-    def step(self, token: str, out: str) -> str:
+    def step(self, piece: str, out: str) -> str:
         self.at += 1
-        if token in "^_" and token:
-            return _script(out, self.argument(), token)
-        if token == "{":
+        if piece in "^_" and piece:
+            return _script(out, self.argument(), piece)
+        if piece == "{":
             return out + self.read("}")
-        if token.isspace() or token == "~":
+        if piece.isspace() or piece == "~":
             return out + " "
-        if token == "'":
+        if piece == "'":
             return out + "′"
-        if token == "&":
+        if piece == "&":
             return out + " "
-        if token == r"\\":
+        if piece == r"\\":
             return out + "\n"
-        if not token.startswith("\\"):
-            return out + ("" if token == "}" else token)
-        return self.command(token[1:], out)
+        if not piece.startswith("\\"):
+            return out + ("" if piece == "}" else piece)
+        return self.command(piece[1:], out)
 
     def command(self, name: str, out: str) -> str:
         if name in RELATIONS:
             return f"{out.rstrip(' ')} {RELATIONS[name]} "
+        if name in {"neg", "lnot", "partial", "nabla"}:
+            self.skip()
         if name in SYMBOLS:
             return out + SYMBOLS[name]
         if name in FUNCTIONS:
@@ -120,9 +122,9 @@ class _Formula:
         self.skip()
         if self.at >= len(self.tokens):
             return ""
-        token = self.tokens[self.at]
-        if token != "{":
-            return self.step(token, "") if token != "}" else ""
+        piece = self.tokens[self.at]
+        if piece != "{":
+            return self.step(piece, "") if piece != "}" else ""
         self.at += 1
         if not written:
             return self.read("}").strip()
@@ -131,7 +133,7 @@ class _Formula:
             depth += {"{": 1, "}": -1}.get(self.tokens[self.at], 0)
             self.at += 1
         inner = self.tokens[start : self.at - (not depth)]
-        return "".join(token[1:] if token[0] == "\\" and not token[1:].isalpha() else token for token in inner)
+        return "".join(piece[1:] if piece[0] == "\\" and not piece[1:].isalpha() else piece for piece in inner)
 
     def option(self) -> str:
         """The argument in square brackets, or nothing."""
@@ -142,9 +144,9 @@ class _Formula:
 
     def delimiter(self) -> str:
         self.skip()
-        token = self.tokens[self.at] if self.at < len(self.tokens) else "."
+        piece = self.tokens[self.at] if self.at < len(self.tokens) else "."
         self.at += 1
-        return "" if token == "." else SYMBOLS.get(token[1:], token[1:]) if token[0] == "\\" else token
+        return "" if piece == "." else SYMBOLS.get(piece[1:], piece[1:]) if piece[0] == "\\" else piece
 
     def environment(self, name: str) -> str:
         kind = name.rstrip("*")
@@ -152,23 +154,23 @@ class _Formula:
             self.argument(written=True)
         rows: list[list[str]] = [[""]]
         while self.at < len(self.tokens):
-            token = self.tokens[self.at]
-            if token == r"\end":
+            piece = self.tokens[self.at]
+            if piece == r"\end":
                 self.at += 1
                 self.argument(written=True)
                 break
-            if token == "&":
+            if piece == "&":
                 self.at += 1
                 rows[-1].append("")
-            elif token == r"\\":
+            elif piece == r"\\":
                 self.at += 1
                 rows.append([""])
             else:
-                rows[-1][-1] = self.step(token, rows[-1][-1])
+                rows[-1][-1] = self.step(piece, rows[-1][-1])
         cells = [[re.sub(r"\s+", " ", cell).strip() for cell in row] for row in rows]
         cells = [row for row in cells if any(row)]
         if kind in BRACKETS:
-            first, last = BRACKETS[kind]
+            first, last = tuple(BRACKETS[kind])
             return first + "; ".join(", ".join(row) for row in cells) + last
         if kind == "cases":
             return "{ " + "; ".join(", ".join(cell.rstrip(",") for cell in row if cell) for row in cells)
@@ -180,22 +182,24 @@ class _Formula:
 
     def gap(self) -> str:
         """A space between a function's name and a letter that follows it at once."""
-        token = self.tokens[self.at] if self.at < len(self.tokens) else " "
-        return " " if token[0].isalnum() or (token[0] == "\\" and token[1:] not in {"left", "big"}) else ""
+        piece = self.tokens[self.at] if self.at < len(self.tokens) else " "
+        return " " if piece[0].isalnum() or (piece[0] == "\\" and piece[1:] not in {"left", "big"}) else ""
 
     def touches(self, out: str) -> bool:
         """Whether a fraction here has a factor beside it, so that it needs parentheses of its own."""
         ahead = self.at
         while ahead < len(self.tokens) and self.tokens[ahead].isspace():
             ahead += 1
-        token = self.tokens[ahead] if ahead < len(self.tokens) else "."
-        follows = token.isalnum() or token in "({^" or (token[0] == "\\" and token[1:] in OPERANDS)
+        piece = self.tokens[ahead] if ahead < len(self.tokens) else "."
+        follows = piece.isalnum() or piece in "({^" or (piece[0] == "\\" and piece[1:] in OPERANDS)
         before = out.rstrip(" ")[-1:]
         return follows or before.isalnum() or before in tuple(")]")
 
 
 def _script(out: str, inner: str, mark: str) -> str:
-    inner = re.sub(r"\s+", "", inner) if _all(re.sub(r"\s+", "", inner), SUPER if mark == "^" else SUB) else inner.strip()
+    inner = (
+        re.sub(r"\s+", "", inner) if _all(re.sub(r"\s+", "", inner), SUPER if mark == "^" else SUB) else inner.strip()
+    )
     if mark == "^" and inner in {"∘", "°"}:
         return out.rstrip() + "°"
     if inner and not inner.strip("′"):
@@ -221,14 +225,18 @@ def _divisor(inner: str) -> str:
     return inner if re.fullmatch(r"\d+(?:\.\d+)?|[d∂]?[^\W\d][⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀₁₂₃₄₅₆₇₈₉ᵢⱼₙ′]*", inner) else f"({inner})"
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 def _pairs(text: str) -> dict[str, str]:
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
-SUPER = dict(zip("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True)) | dict(
-    zip("ABDEGHIJKLMNOPRTUVWβγδθφχ", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵝᵞᵟᶿᵠᵡ", strict=True)
-)
+SUPER = dict(
+    zip("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True)
+) | dict(zip("ABDEGHIJKLMNOPRTUVWβγδθφχ", "ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵝᵞᵟᶿᵠᵡ", strict=True))
 SUB = dict(zip("0123456789+-−=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ", strict=True))
 
 GREEK = _pairs(
@@ -258,11 +266,14 @@ RELATIONS = _pairs(
     "lt < gt > coloneqq ≔ doteq ≐ bmod mod"
 )
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf det dim ker "
-    "gcd deg arg Pr hom".split()
+    _words(
+        "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf det dim ker gcd deg arg Pr hom"
+    )
 )
-WRITTEN = frozenset("text textbf textit textrm textsf texttt mathrm mathsf mathtt operatorname mbox hbox tag label".split())
-SILENT = frozenset("displaystyle textstyle scriptstyle limits nolimits nonumber notag hline boxed phantom".split())
+WRITTEN = frozenset(
+    _words("text textbf textit textrm textsf texttt mathrm mathsf mathtt operatorname mbox hbox tag label")
+)
+SILENT = frozenset(_words("displaystyle textstyle scriptstyle limits nolimits nonumber notag hline boxed phantom"))
 ACCENTS = _pairs("hat \u0302 widehat \u0302 bar \u0304 vec \u20d7 dot \u0307 ddot \u0308 tilde \u0303 widetilde \u0303")
 BRACKETS = {
     "matrix": "()",

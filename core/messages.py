@@ -237,3 +237,9 @@ class Partial(msgspec.Struct, frozen=True):
     text: str
     """Markdown so far; empty while the model thinks."""
     reply_to: str = ""
+    doing: str = ""
+    """What is being done meanwhile, in a word or two: `calculating`."""
+
+    def whole(self) -> str:
+        """The text with what is being done below it, as Markdown."""
+        return f"{self.text}\n\n*{self.doing} …*".lstrip() if self.doing else self.text

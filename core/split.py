@@ -1,15 +1,15 @@
 """Cutting a long text into pieces that a platform takes, where a reader would cut it."""
 
 import bisect
+import functools
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 
+from core.graphemes import boundary
 from core.layout import PLAIN, plain, spans
 from core.markdown import (
     LINE_BREAK,
     Block,
-    Break,
     Code,
     Document,
     Emphasis,
@@ -54,9 +54,14 @@ def split(markdown: str, fits: Callable[[str], bool]) -> list[str]:
 def faithful(document: Document) -> str:
     """The document as Markdown; marks that stand so that they cannot be written are left out before a word is."""
     markdown = write(document)
-    if plain(parse(markdown)) == plain(document):
+    if _reads(markdown, document):
         return markdown
-    return write(Document(tuple(_bare(block) for block in document.blocks)))
+    blocks = (block if _reads(write(alone := Document((block,))), alone) else _bare(block) for block in document.blocks)
+    return write(Document(tuple(blocks)))
+
+
+def _reads(markdown: str, document: Document) -> bool:
+    return plain(parse(markdown)).split() == plain(document).split()
 
 
 def cut(document: Document, fits: Fits) -> list[Document]:
@@ -69,7 +74,7 @@ def cut(document: Document, fits: Fits) -> list[Document]:
     blocks = list(document.blocks)
     at = 0
     while at < len(blocks):
-        taken = _longest(len(blocks) - at, lambda count, at=at: fits(Document(tuple(blocks[at : at + count]))))
+        taken = _longest(len(blocks) - at, functools.partial(_prefix_fits, fits, blocks, at))
         if at + taken == len(blocks):
             pieces.append(Document(tuple(blocks[at:])))
             break
@@ -82,7 +87,8 @@ def cut(document: Document, fits: Fits) -> list[Document]:
         if taken and fits(Document((block,))):
             pieces.append(Document(whole))
             continue
-        head, rest = _break(block, lambda b, whole=whole: fits(Document((*whole, b))), lambda b: fits(Document((b,))), not taken)
+        room = functools.partial(_joined_fits, fits, whole)
+        head, rest = _break(block, room, functools.partial(_joined_fits, fits, ()), not taken)
         if head is None and not taken and rest == [block]:
             head, rest = block, []
         if head is not None or taken:
@@ -90,6 +96,14 @@ def cut(document: Document, fits: Fits) -> list[Document]:
         blocks[: at + 1] = rest
         at = 0
     return pieces
+
+
+def _prefix_fits(fits: Fits, blocks: list[Block], at: int, count: int) -> bool:
+    return fits(Document(tuple(blocks[at : at + count])))
+
+
+def _joined_fits(fits: Fits, whole: tuple[Block, ...], block: Block) -> bool:
+    return fits(Document((*whole, block)))
 
 
 Room = Callable[[Block], bool]
@@ -182,7 +196,9 @@ def _break_list(block: List, room: Room, alone: Room, alone_now: bool) -> Broken
     def one(inner: tuple[Block, ...]) -> List:
         return List((Item(inner, first.checked),), block.marker, block.start, block.gap)
 
-    head, rest = _break_blocks(first.blocks, lambda b: room(one(b)), lambda b: all(alone(each) for each in b), alone_now)
+    head, rest = _break_blocks(
+        first.blocks, lambda b: room(one(b)), lambda b: all(alone(each) for each in b), alone_now
+    )
     rest = [_apart(each) if not index else each for index, each in enumerate(rest)]
     return one(head) if head else None, [*rest, *later]
 
@@ -199,6 +215,9 @@ def _break_spans(block: Paragraph | Heading, room: Room, alone: Room, alone_now:
         children = line.between(start, end)
         return Heading(children, block.level, gap) if isinstance(block, Heading) else Paragraph(children, gap)
 
+    def fits(start: int, count: int) -> bool:
+        return alone(made(start, start + count)) if start else room(made(0, count, block.gap))
+
     start = 0
     head: Block | None = None
     rest: list[Block] = []
@@ -206,12 +225,9 @@ def _break_spans(block: Paragraph | Heading, room: Room, alone: Room, alone_now:
     total = len(line.text)
     while start < total:
         first = not start
-        fits = (lambda count: room(made(0, count, block.gap))) if first else (lambda count, at=start: alone(made(at, at + count)))
-        count = _longest(total - start, fits, guess)
-        if start + count == total:
-            end = total
-        else:
-            end = line.cut(start, start + count, anywhere=not first or alone_now)
+        count = _longest(total - start, functools.partial(fits, start), guess)
+        limit = start + count
+        end = total if limit == total else line.cut(start, limit, anywhere=not first or alone_now)
         if end <= start and first and not alone_now:
             return None, [block]
         end = max(end, start + 1)
@@ -261,7 +277,9 @@ class _Line:
         half = len(window) // 2
         lines = window.rfind("\n\n", half)
         candidates = [lines if lines > 0 else window.rfind("\n", half)]
-        candidates.append(max((found.end() for found in SENTENCE.finditer(window, half) if found.end() < len(window)), default=-1))
+        candidates.append(
+            max((found.end() for found in SENTENCE.finditer(window, half) if found.end() < len(window)), default=-1)
+        )
         candidates.append(max((found.start() for found in SPACE.finditer(window, len(window) // 8)), default=-1))
         for candidate in candidates:
             if candidate > 0 and (place := self.outside(start + candidate)) > start:
@@ -289,7 +307,9 @@ SENTENCE = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[”’」�
 SPACE = re.compile(r"\s")
 
 
-def _leaves(children: Sequence[Inline], marks: tuple[Inline, ...], into: list[tuple[tuple[Inline, ...], Inline]]) -> None:
+def _leaves(
+    children: Sequence[Inline], marks: tuple[Inline, ...], into: list[tuple[tuple[Inline, ...], Inline]]
+) -> None:
     for child in children:
         if isinstance(child, Link) and len(child.href) > LONGEST_HREF:
             _leaves(child.children, marks, into)
@@ -361,7 +381,9 @@ def _bare(block: Block) -> Block:
         case Quote():
             return Quote(tuple(_bare(inner) for inner in block.blocks), block.gap)
         case List():
-            items = tuple(Item(tuple(_bare(inner) for inner in item.blocks), item.checked, item.gap) for item in block.items)
+            items = tuple(
+                Item(tuple(_bare(inner) for inner in item.blocks), item.checked, item.gap) for item in block.items
+            )
             return List(items, block.marker, block.start, block.gap)
         case Table():
             rows = [tuple(_bare_spans(cell) for cell in row) for row in (block.header, *block.rows)]
@@ -397,36 +419,3 @@ def _longest(total: int, fits: Callable[[int], bool], guess: int = 0) -> int:
         else:
             high = middle
     return low
-
-
-def boundary(text: str, place: int, floor: int) -> int:
-    """The last place in (floor, place] between two characters as people see them, or 0 where there is none near."""
-    for candidate in range(place, max(floor, place - 64), -1):
-        if _between(text, candidate, floor):
-            return candidate
-    return 0
-
-
-def _between(text: str, place: int, floor: int) -> bool:
-    if place >= len(text):
-        return True
-    before, after = text[place - 1], text[place]
-    if before.isascii() and after.isascii():
-        return not (before == "\r" and after == "\n")
-    if after == "\u200d" or before == "\u200d" or "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f":
-        return False
-    if unicodedata.category(after)[0] == "M":
-        return False
-    if unicodedata.combining(before) == 9 and unicodedata.category(after) == "Lo":  # a virama joins consonants
-        return False
-    if _flag(before) and _flag(after):
-        start = place
-        while start > floor and _flag(text[start - 1]):
-            start -= 1
-        return (place - start) % 2 == 0
-    jamo = ("\u1100" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3") and "\u1100" <= after <= "\u11ff"
-    return not jamo
-
-
-def _flag(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"

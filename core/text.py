@@ -6,4 +6,16 @@ from core.markdown import Document, parse, write
 from core.maths import unicode_math
 from core.split import cut, split
 
-__all__ = ["Document", "Ink", "balanced", "columns", "cut", "layout", "parse", "plain", "split", "unicode_math", "write"]
+__all__ = [
+    "Document",
+    "Ink",
+    "balanced",
+    "columns",
+    "cut",
+    "layout",
+    "parse",
+    "plain",
+    "split",
+    "unicode_math",
+    "write",
+]
