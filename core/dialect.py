@@ -70,7 +70,7 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
         parts = [state.src[begin + 2 : state.eMarks[start]], *parts]
         parts.append(state.src[state.bMarks[line] + state.tShift[line] : close])
     latex = "\n".join(parts).strip()
-    if not latex or "\n\n" in latex:
+    if not latex or "\n\n" in latex or "```" in latex:
         return False
     if not silent:
         token = state.push("math_block", "math", 0)

@@ -374,6 +374,8 @@ def _write_blocks(blocks: tuple[Block, ...]) -> str:
         if index:
             # Right under a list, a quote or a table a paragraph would become a part of it.
             joins = isinstance(block, Paragraph) and isinstance(blocks[index - 1], Paragraph | List | Quote | Table)
+            # Nor does an empty item, or a number other than 1, begin a list right under one.
+            joins |= isinstance(block, List) and (not block.items[0].blocks or block.start != 1)
             parts.append("\n" * (max(block.gap, int(joins)) + 1))
         parts.append(_write_block(block))
     return "".join(parts)

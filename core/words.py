@@ -63,6 +63,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "offline": (
             "No model is there yet: {why} Commands and the calculator work: type `!calc 2 * 21` or plain arithmetic."
         ),
+        "better_model": "For a better answer set a provider's key, such as OPENAI_API_KEY, and start again.",
         "retry": "Try again",
         "image": "pictures",
         "voice": "voice notes",
