@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from core.errors import SettingsError
+from core.people import Policy
 
 PROVIDERS = ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER", "GROQ", "MISTRAL", "DEEPSEEK", "XAI", "OLLAMA", "MODEL")
 """Every provider NAME has NAME_API_KEY and NAME_BASE_URL. MODEL is Muse Spark's."""
@@ -69,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
     port: int
     public_url: str
     password: Secret
-    access: str
+    access: Policy
     zone: str
 
 

@@ -1,0 +1,225 @@
+"""The wire to a Bot API server: one form out, one typed answer in, failures in python-telegram-bot's own vocabulary.
+
+A call on the way of every message builds its form once and decodes with msgspec; only a failure passes through
+python-telegram-bot, whose mapping from status and description to an exception is kept. Its `Bot` is not used: it logs
+the address, which contains the token, and its objects cost more than the call.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+import msgspec
+from telegram.error import EndPointNotFound, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.request import BaseRequest
+from yarl import URL
+
+from adapters.http import Http
+
+T = TypeVar("T")
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Times(msgspec.Struct, frozen=True):
+    """How long things may take and when they are tried again; all in seconds."""
+
+    poll: float = 30.0
+    """A long poll without news; whole seconds."""
+    poll_slack: float = 10.0
+    """What a poll may take beyond that."""
+    connect: float = 5.0
+    answer: float = 20.0
+    """A call that does something."""
+    typing: float = 5.0
+    preview: float = 8.0
+    backoff: float = 0.5
+    """The first pause after a failure; each next one is twice as long."""
+    backoff_cap: float = 20.0
+    album: float = 0.7
+    """Quiet after which an album is complete."""
+    conflict: float = 60.0
+    """How long another program may be seen polling: the last poll of one that was killed lingers at the server."""
+    deaf: float = 90.0
+    """Without a good poll for so long, nothing is trusted any more: fresh connections, and health says so."""
+    latch: float = 600.0
+    """How long a method that the server does not know is left alone."""
+    admins: float = 300.0
+
+
+class NotDone(NetworkError):
+    """The server surely did not do what was asked: it was not reached, or it says so itself."""
+
+
+class Busy(RetryAfter):
+    """The server asks us to wait. The parent's own property warns of its future type whenever it is read."""
+
+    def __init__(self, wait: float) -> None:
+        self._wait = timedelta(seconds=wait)
+        super().__init__(self._wait)
+
+    @property
+    def retry_after(self) -> timedelta:
+        """How long."""
+        return self._wait
+
+
+class Answer(msgspec.Struct, Generic[T]):
+    """What the server sends when all is well."""
+
+    result: T
+
+
+class Sent(msgspec.Struct):
+    """What we read of a message of ours."""
+
+    message_id: int
+
+
+class User(msgspec.Struct):
+    """Our own account, as getMe tells."""
+
+    id: int
+    username: str = ""
+    can_read_all_group_messages: bool = False
+
+
+class Parameters(msgspec.Struct):
+    """What a refusal may add."""
+
+    retry_after: float = 0.0
+
+
+class Failure(msgspec.Struct):
+    """What the server sends when something is wrong."""
+
+    ok: bool
+    description: str = ""
+    parameters: Parameters | None = None
+
+
+ANYTHING = msgspec.json.Decoder(Answer[msgspec.Raw])
+SENT = msgspec.json.Decoder(Answer[Sent | bool])
+ME = msgspec.json.Decoder(Answer[User])
+_FAILURE = msgspec.json.Decoder(Failure)
+_DICT = msgspec.json.Decoder(dict[str, Any])
+
+
+class Client:
+    """Calls of one bot. The token stands in the addresses and nowhere else: no error and no log line carries it."""
+
+    def __init__(self, token: str, session: aiohttp.ClientSession, api_url: str, times: Times) -> None:
+        self.space = token.partition(":")[0]
+        """The bot's id; the token begins with it."""
+        self.times = times
+        self._token = token
+        self._session = session
+        self._own: Http | None = None
+        self._base = f"{api_url.rstrip('/')}/bot{token}/"
+        self._urls: dict[str, URL] = {}
+
+    async def call(
+        self,
+        method: str,
+        fields: Mapping[str, str],
+        decoder: msgspec.json.Decoder[Answer[T]],
+        *,
+        timeout: float,
+        poll: bool = False,
+    ) -> T:
+        """One call, one try. Raises TelegramError: NotDone where nothing can have happened, TimedOut where it may have.
+
+        `poll` calls go over connections of their own after `reconnect`.
+        """
+        url = self._urls.get(method) or self._urls.setdefault(method, URL(self._base + method, encoded=True))
+        session = self._own.session_for(self._base) if poll and self._own else self._session
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.times.connect, timeout))
+        try:
+            async with session.post(
+                url, data=form(fields), headers=_FORM, timeout=limits, allow_redirects=False
+            ) as response:
+                status, payload = response.status, await response.read()
+        # Chained errors would show the address, and the token with it: each is replaced, not wrapped.
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise NotDone(self._clean(f"{method}: no connection ({type(error).__name__})")) from None
+        except TimeoutError:
+            raise TimedOut(f"{method}: no answer within {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise NetworkError(self._clean(f"{method}: the connection broke ({type(error).__name__})")) from None
+        if status == 200:
+            try:
+                return decoder.decode(payload).result
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise TelegramError(f"{method}: the answer cannot be read") from None
+        raise await self._refusal(method, status, payload)
+
+    async def reconnect(self) -> None:
+        """From now on poll over connections that nobody used before."""
+        await self.close()
+        self._own = Http()
+
+    async def close(self) -> None:
+        """Give up the polls' own connections; the shared session stays open."""
+        own, self._own = self._own, None
+        if own:
+            await own.close()
+
+    async def _refusal(self, method: str, status: int, payload: bytes) -> TelegramError:
+        try:
+            told = _FAILURE.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # Not the server but something in front of it: whether the server did it, nobody knows.
+            return NetworkError(f"{method}: status {status} without a reason")
+        if told.parameters and told.parameters.retry_after:
+            return Busy(told.parameters.retry_after)
+        if status == 404:
+            return EndPointNotFound(self._clean(f"{method}: {told.description or 'Not Found'}"))
+        if status >= 500 and not told.ok:
+            return NotDone(self._clean(f"{method}: {told.description or status}"))
+        try:
+            await _Replay(status, payload).post("")
+        except TelegramError as error:
+            # Some of these carry data (ChatMigrated): only the sentence is cleaned.
+            error.message = self._clean(error.message)
+            return error
+        return TelegramError(f"{method}: status {status}")
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._token, "…")
+
+
+def form(fields: Mapping[str, str]) -> bytes:
+    """The body of a call. A form, because every Bot API server takes one, also those that strangers wrote for tests."""
+    return URL.build(query=fields).raw_query_string.encode("ascii")
+
+
+def pause(failures: int, times: Times) -> float:
+    """Seconds to wait after so many failures in a row, before chance is added."""
+    return float(min(times.backoff_cap, times.backoff * 2 ** min(failures - 1, 16)))
+
+
+class _Replay(BaseRequest):
+    """Hands python-telegram-bot an answer that has already come, for it to say what it means."""
+
+    def __init__(self, status: int, payload: bytes) -> None:
+        self._answer = (status, payload)
+
+    @property
+    def read_timeout(self) -> float | None:
+        return None
+
+    async def initialize(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    async def do_request(self, *_args: Any, **_kwargs: Any) -> tuple[int, bytes]:
+        return self._answer
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        # python-telegram-bot's own logs what it cannot read
+        try:
+            return _DICT.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise TelegramError("Invalid server response") from None

@@ -1,0 +1,48 @@
+"""The program of the built-in model's child process: `python -m adapters.models.builtin_server WEIGHTS SOCKET THREADS WINDOW`.
+
+Answers on the unix socket until it is ended by a signal.
+"""
+
+import signal
+import sys
+from typing import Any
+
+SLOTS = 2
+"""Requests served side by side; each slot remembers the prompt that it read last."""
+PROMPT_CACHE_MB = 256
+
+
+def main(weights: str, socket: str, threads: int, window: int) -> None:
+    """Load the weights and serve."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = weights
+    params.hostnames = [socket]
+    params.n_parallel = SLOTS
+    params.n_ctx = SLOTS * window
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    # Names moved between versions of the runtime; these are not worth a failure.
+    _set(
+        params,
+        ui=False,
+        webui=False,
+        offline=True,
+        endpoint_slots=False,
+        cache_ram_mib=PROMPT_CACHE_MB,
+        sse_ping_interval=5,
+    )
+    _server = xllamacpp.Server(params)  # serves in threads of its own for as long as it is held
+    while True:
+        signal.pause()
+
+
+def _set(params: Any, **values: object) -> None:
+    for name, value in values.items():
+        if hasattr(params, name):
+            setattr(params, name, value)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,311 @@
+"""The composition root: settings become a running house. The only file that knows every part."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from adapters import PLATFORMS
+from adapters.child import socket_path
+from adapters.http import Http
+from adapters.models.registry import Plan, Registry, bar
+from adapters.queue.local import Local
+from adapters.tools.science import calculate
+from adapters.valkey import Valkey
+from bots.settings import Settings
+from core.engine import Engine
+from core.errors import PieriaError, SettingsError, StoreError
+from core.keys import DAY
+from core.mailbox import Rules
+from core.messages import Account, ChatRef, Said
+from core.people import People
+from core.ports import Chat
+from core.records import ChatCard, Records
+from core.seal import Keyring, Seal
+from core.store import Store
+from core.tools import Toolbox
+
+KEY_FILE = "key"
+TERMINAL_SOCKET = "pieria.sock"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of the table that a start prints."""
+
+    what: str
+    state: str
+    more: str
+
+
+class House(msgspec.Struct):
+    """All parts, joined and not yet running."""
+
+    settings: Settings
+    store: Store
+    seal: Seal
+    people: People
+    models: Registry
+    engine: Engine
+    http: Http
+
+    async def ready(self) -> str:
+        """What is missing before work can be taken; "" where nothing is."""
+        try:
+            await self.store.ping()
+        except StoreError as error:
+            return error.sentence
+        return ""
+
+
+@asynccontextmanager
+async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[House]:
+    """Join the parts. `valkey` is the embedded server, spawned already; None where REDIS_URL names the store."""
+    async with AsyncExitStack() as stack:
+        if valkey is not None:
+            stack.callback(valkey.close)
+            await valkey.ready()
+        seal = Seal(installation_key(settings))
+        store = Store(valkey.url if valkey else settings.redis_url.reveal())
+        stack.push_async_callback(store.close)
+        await store.open(seal.fingerprint)
+        people = People(store, seal, Keyring(seal, store.fetch_or_set), settings.access)
+        http = Http()
+        stack.push_async_callback(http.close)
+        plan = Plan(
+            models=settings.model,
+            providers={name: (p.key.reveal(), p.base_url) for name, p in settings.providers.items()},
+            cache=settings.cache,
+            weights=settings.weights,
+            data=settings.data,
+            arithmetic=calculate.spec.name,
+        )
+        models = Registry(http, plan, bar)
+        stack.push_async_callback(models.close)
+        engine = Engine(
+            store=store,
+            people=people,
+            models=models,
+            tools=Toolbox((calculate,)),
+            wakeups=Local(),
+            worker=f"{os.getpid()}-{secrets.token_hex(4)}",
+            rules=Rules(keep=settings.keep_days * DAY),
+            zone=settings.zone,
+        )
+        yield House(settings, store, seal, people, models, engine, http)
+
+
+def installation_key(settings: Settings) -> bytes:
+    """The installation's key: PIERIA_KEY, else the file in the data folder, made at the first start."""
+    if settings.key:
+        return bytes.fromhex(settings.key.reveal())
+    path = settings.data / KEY_FILE
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(path)
+        key = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"The key file {path} cannot be used: {error.strerror}.") from error
+    if len(key) != 32:
+        raise SettingsError(f"The key file {path} is damaged: bring the one that belongs to this data folder.")
+    return key
+
+
+def load(platform: str) -> Any:
+    """The adapter class of a platform."""
+    module, _, name = PLATFORMS[platform].partition(":")
+    return getattr(import_module(module), name)
+
+
+class PageRecords:
+    """What the page reads, from the engine's records and the models."""
+
+    def __init__(self, records: Records, models: Registry, labels: Sequence[str]) -> None:
+        self._records = records
+        self._models = models
+        self._labels = labels
+
+    async def chats(self, account: Account) -> list[ChatCard]:
+        """The chats of this account, newest first."""
+        return await self._records.chats(account)
+
+    async def transcript(self, chat: ChatRef) -> list[Said]:
+        """What was said in the chat's current conversation."""
+        return await self._records.transcript(chat)
+
+    async def running(self, chat: ChatRef) -> bool:
+        """Whether a turn of this chat runs or waits."""
+        return await self._records.running(chat)
+
+    async def about(self) -> Any:
+        """Who answers now."""
+        from adapters.chat.web.records import About
+
+        return About(self._models.speaking, self._models.progress, self._models.hint, tuple(self._labels))
+
+
+async def chat_platforms(parts: House, rows: list[Row]) -> tuple[list[Chat], list[Any]]:
+    """The platforms that have a token, and the routes that they need."""
+    settings = parts.settings
+    chats: list[Chat] = []
+    routes: list[Any] = []
+    if settings.telegram_token:
+        telegram = load("telegram")(
+            settings.telegram_token.reveal(),
+            parts.http.session,
+            settings.telegram_api_url,
+            settings.public_url,
+            settings.telegram_webhook_secret.reveal(),
+        )
+        chats.append(telegram)
+        routes.append(telegram.routes())
+        way = "by webhook" if telegram.routes() else "by long polling"
+        rows.append(Row("Telegram", "on", f"bot {telegram.space}, {way}"))
+    else:
+        rows.append(Row("Telegram", "off", "TELEGRAM_BOT_TOKEN=… switches it on (docs/guide/telegram.md)"))
+    return chats, routes
+
+
+async def run(settings: Settings, valkey: Valkey | None) -> int:
+    """`pieria run`: the page and every platform that has a token, until a signal ends it."""
+    from adapters.chat.web.routes import routes as page_routes
+    from adapters.web import app as web_app
+    from adapters.web.probes import routes as probe_routes
+
+    web_app.check_exposure(settings.host, settings.public_url, settings.password.reveal())
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(house(settings, valkey))
+        rows: list[Row] = []
+        chats, routes = await chat_platforms(parts, rows)
+        labels = ["Web page", *(c.traits.label for c in chats), "Terminal"]
+        records = PageRecords(parts.engine.records, parts.models, labels)
+        public = bool(settings.public_url) or not web_app.is_loopback(settings.host)
+        page = load("web")(parts.seal.sign, records, settings.password.reveal(), public)
+        terminal = load("terminal")(parts.models.line)
+        hosts = [urlsplit(settings.public_url).netloc] if settings.public_url else []
+        if settings.host not in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+            hosts.append(settings.host)
+        ready = [page_routes(page), probe_routes(parts.ready), *routes]
+        url = await stack.enter_async_context(
+            web_app.serve(
+                web_app.app(ready, hosts),
+                settings.host,
+                settings.port,
+                password=settings.password.reveal(),
+                public_url=settings.public_url,
+            )
+        )
+        await stack.enter_async_context(terminal_door(settings, terminal))
+        link = f"{settings.public_url or url}{page.invitation()}"
+        rows.insert(0, Row("Web page", "on", f"{link}  (your own link, works once; then {url})"))
+        rows.append(Row("Terminal", "on", "make chat"))
+        stop = stop_signal()
+        async with asyncio.TaskGroup() as tasks:
+            preparing = tasks.create_task(parts.models.prepare())
+            serving = tasks.create_task(parts.engine.run([page, terminal, *chats], stop))
+            if valkey is not None:
+                guard = tasks.create_task(_watch(valkey, stop))
+            await asyncio.wait((preparing,), timeout=1.0)
+            await _tell(parts, rows, chats)
+            if not preparing.done():
+                await asyncio.wait((preparing, serving), return_when=asyncio.FIRST_COMPLETED)
+                print(f"  Model ready: {parts.models.speaking} ({parts.models.why})\n", flush=True)
+            await serving
+            preparing.cancel()
+            if valkey is not None:
+                guard.cancel()
+    return 0
+
+
+async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
+    """`pieria chat` where no program runs on the data folder: the house with a terminal and nothing else."""
+    from bots.terminal import talk
+
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(house(settings, valkey))
+        terminal = load("terminal")(parts.models.line)
+        socket = await stack.enter_async_context(terminal_door(settings, terminal))
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            preparing = tasks.create_task(parts.models.prepare())
+            serving = tasks.create_task(parts.engine.run([terminal], stop))
+            try:
+                code: int = await talk(socket, question=question, history=settings.data / "terminal_history")
+            finally:
+                stop.set()
+            await serving
+            preparing.cancel()
+    return code
+
+
+@asynccontextmanager
+async def terminal_door(settings: Settings, terminal: Any) -> AsyncIterator[Path]:
+    """The unix socket through which `pieria chat` reaches a running program; the 0700 data folder guards it."""
+    from adapters.web import app as web_app
+
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    socket = socket_path(settings.data, TERMINAL_SOCKET)
+    socket.unlink(missing_ok=True)
+    async with web_app.serve(web_app.app([terminal.routes()]), "localhost", 0, uds=str(socket)):
+        socket.chmod(0o600)
+        try:
+            yield socket
+        finally:
+            socket.unlink(missing_ok=True)
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM; a second Ctrl-C ends at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stopped() -> None:
+        if stop.is_set():
+            os._exit(130)
+        print("\nEnding: running answers finish first (Ctrl-C again ends at once) …", file=sys.stderr, flush=True)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped)
+    return stop
+
+
+async def _watch(valkey: Valkey, stop: asyncio.Event) -> None:
+    code = await valkey.ended()
+    if not stop.is_set():
+        raise PieriaError(
+            f"The embedded Valkey ended by itself (exit code {code}): see {valkey.folder / 'valkey.log'}."
+        )
+
+
+async def _tell(parts: House, rows: list[Row], chats: list[Chat]) -> None:
+    settings = parts.settings
+    why = f" ({parts.models.why})" if parts.models.why else ""
+    rows.append(Row("Model", "", f"{parts.models.speaking}{why}"))
+    store = "sealed, in an embedded Valkey" if not settings.redis_url else "sealed, in the store of REDIS_URL"
+    rows.append(Row("Data", "", f"{settings.data} ({store})"))
+    if chats and (code := await parts.people.claim()):
+        rows.append(
+            Row(
+                "Operator", "nobody", f"send  /start {code}  to your bot in a direct message: it makes you the operator"
+            )
+        )
+    print("\nPieria\n")
+    for row in rows:
+        print(f"  {row.what:<10}{row.state:<8}{row.more}")
+    print("\nCtrl-C ends it.\n", flush=True)
