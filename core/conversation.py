@@ -125,7 +125,7 @@ class Conversations:
             written.replace = True
             return written
         kinds = _kinds(messages, language)
-        if kinds and not any(m.text.strip() for m in messages):
+        if kinds and not any((m.text or m.quoted).strip() for m in messages):
             return Written(words("cannot_read", language, kinds=kinds))
         said = tuple(_said(m, begun.now, language) for m in messages)
         written = await self._answered(Question(running, box, newest, said, blocks))
@@ -305,9 +305,9 @@ def _said(message: Message, now: int, language: str) -> Said:
     text = message.text
     if message.quoted:
         quoted = message.quoted if len(message.quoted) <= QUOTE else message.quoted[:QUOTE] + " …"
-        text = f"(In reply to: “{quoted}”)\n{text}"
-    if message.attachments:
-        text += f"\n[{_kinds((message,), language)}: not readable yet]"
+        text = f"(In reply to: “{quoted}”)\n{text}" if text else f"(Forwarded:)\n{message.quoted}"
+    if kinds := _kinds((message,), language):
+        text += f"\n[{kinds}: not readable yet]"
     speaker = "" if message.chat.private else message.name
     return Said("user", text, speaker=speaker, at=now, attachments=message.attachments)
 

@@ -29,6 +29,8 @@ SENDING = "sending"
 TYPING_AFTER = 0.12
 """Seconds: a reply that is there sooner needs no sign of life."""
 TYPING_EVERY = 4.5
+REFRESH = 20.0
+"""Seconds after which a preview is shown again: where it vanishes by itself, it does so after half a minute."""
 OLD = 15 * 60 * 1000
 """Milliseconds after which a reply says that it was held up."""
 
@@ -181,7 +183,8 @@ class Live:
         self._from = traits.preview_from if traits else 1
         self._text = ""
         self._doing = ""
-        self._seen = partial
+        self._seen: Partial | None = None
+        self._seen_at = 0.0
         self._changed = asyncio.Event()
         self.shown = pages.shown
         """The message that the final must edit, where the platform shows previews as one."""
@@ -200,12 +203,15 @@ class Live:
         typing = asyncio.create_task(self._typing(self._chat))
         try:
             while True:
-                await self._changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH):
+                        await self._changed.wait()
                 await asyncio.sleep(self._delay)
                 self._delay = 0.0
                 self._changed.clear()
                 partial = msgspec.structs.replace(self._partial, text=self._text, doing=self._doing)
-                if partial == self._seen or (len(self._text) < self._from and not self._doing):
+                fading = time.monotonic() - self._seen_at > REFRESH - 1.0 and not self.shown and self._seen is not None
+                if not (fading or self._worth(partial)):
                     continue
                 typing.cancel()
                 wait = self._every
@@ -213,8 +219,8 @@ class Live:
                 try:
                     wait = await asyncio.shield(call)
                 except asyncio.CancelledError:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(call, 3.0)
+                    await asyncio.wait((call,), timeout=3.0)
+                    call.cancel()
                     raise
                 await asyncio.sleep(wait)
         finally:
@@ -222,11 +228,14 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await typing
 
+    def _worth(self, partial: Partial) -> bool:
+        return partial != self._seen and (len(partial.text) >= self._from or bool(partial.doing))
+
     async def _preview(self, chat: Chat, partial: Partial) -> float:
         """Seconds until the next one."""
         try:
             shown = await chat.preview(partial, self.shown)
-            self._seen = partial
+            self._seen, self._seen_at = partial, time.monotonic()
             if shown != self.shown:
                 self.shown = shown
                 await self._pages.show(shown)

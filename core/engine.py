@@ -148,7 +148,7 @@ class Engine:
         elif len(message.text) > MOST_TEXT:
             text = words("too_long", language, size=len(message.text), most=MOST_TEXT)
             await self._say(message.chat, message.event, known, text, message.message_id)
-        elif not message.text.strip() and not message.attachments:
+        elif not (message.text.strip() or message.quoted.strip() or message.attachments):
             await self._say(message.chat, message.event, known, words("empty", language), message.message_id)
         elif line is not None and commands.beside(line):
             await self._aside(line, message, known)

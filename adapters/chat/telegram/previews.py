@@ -56,11 +56,11 @@ class Previews:
         while len(self._growing) > _CAP:
             self._growing.popitem(last=False)
         as_draft = partial.chat.private and not shown and self._postbox.knows("sendMessageDraft")
-        if not (partial.text or as_draft):
+        if not (partial.whole() or as_draft):
             return shown
         now = time.monotonic()
         pause = EDIT_EVERY if partial.chat.private and not as_draft else 0.0
-        if growing.at and now - growing.at < max(pause, len(partial.text) / SMOOTH - 1.0):
+        if growing.at and now - growing.at < max(pause, len(partial.whole()) / SMOOTH - 1.0):
             return shown
         growing.at = now
         form: Mode = "html" if growing.plain else self._postbox.form
@@ -69,7 +69,7 @@ class Previews:
                 await self._draft(partial, number, form)
                 return ""
             frame, patience = Frame(partial.chat, partial.reply_to), self._postbox.client.times.preview
-            return await self._postbox.put(frame, form, newest(partial.text, form), shown, patience=patience)
+            return await self._postbox.put(frame, form, newest(partial.whole(), form), shown, patience=patience)
         except EndPointNotFound:
             if not as_draft and form == "rich":
                 self._postbox.forgo("sendRichMessage")
@@ -79,12 +79,12 @@ class Previews:
             raise
 
     async def _draft(self, partial: Partial, number: int, form: Mode) -> None:
-        rich = form == "rich" and partial.text and self._postbox.knows("sendRichMessageDraft")
+        rich = form == "rich" and partial.whole() and self._postbox.knows("sendRichMessageDraft")
         method = "sendRichMessageDraft" if rich else "sendMessageDraft"
         fields = {**self._postbox.address(partial.chat), "draft_id": str(number)}
-        if partial.text:
+        if partial.whole():
             form = "rich" if rich else "html"
-            fields |= content(form, newest(partial.text, form))
+            fields |= content(form, newest(partial.whole(), form))
             fields.pop("link_preview_options", None)
         else:
             fields["text"] = ""  # shows that we think

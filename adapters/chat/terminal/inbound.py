@@ -28,6 +28,13 @@ class Unreadable(PieriaError):
         self.status = status
 
 
+class Starting(Unreadable):
+    """Nobody serves yet, or not any more: worth another try."""
+
+    def __init__(self) -> None:
+        super().__init__("The assistant is still starting, or ending. Try again in a moment.", 503)
+
+
 class Words(msgspec.Struct, frozen=True):
     """The body of `POST /terminal/say`. The same `id` is the same message."""
 

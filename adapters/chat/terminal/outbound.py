@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from adapters.chat.terminal.inbound import PLATFORM, SPACE, Unreadable
+from adapters.chat.terminal.inbound import PLATFORM, SPACE, Starting, Unreadable
 from core import commands
 from core.messages import ChatRef, Message, Partial, Pressed, Reply
 from core.ports import Accept, Command, Part, Traits
@@ -60,9 +60,9 @@ class Terminal:
             self._accept = None
 
     async def take(self, inbound: Message | Pressed) -> None:
-        """Hand an event to the engine, in the order of its chat. Raises StoreError, or Unreadable with status 503."""
+        """Hand an event to the engine, in the order of its chat. Raises StoreError, Starting, or Unreadable."""
         if self._accept is None:
-            raise Unreadable("The assistant is still starting, or ending. Try again in a moment.", 503)
+            raise Starting
         order = self._orders.setdefault(inbound.chat, asyncio.Lock())
         try:
             async with asyncio.timeout(ACCEPT_PATIENCE), order:
@@ -84,7 +84,7 @@ class Terminal:
         if reply.turn in self._shown:
             return reply.turn
         self._shown.append(reply.turn)
-        here = [s for s in self._streams if s.message.chat == reply.chat and not s.ended]
+        here = [s for s in self._streams if s.message.chat == reply.chat and not s.ended and s.alive()]
         asked = next((s for s in here if s.message.message_id == reply.reply_to), None)
         if asked is not None:
             # messages that were sent while a turn ran are answered together, by a reply to the newest
@@ -112,9 +112,11 @@ class Terminal:
         return ""
 
     @contextmanager
-    def stream(self, message: Message) -> Iterator["Stream"]:
-        """The events of one message for as long as the block lasts; a final that was not taken by then is kept."""
-        stream = Stream(message)
+    def stream(self, message: Message, alive: Callable[[], bool]) -> Iterator["Stream"]:
+        """The events of one message for as long as the block lasts; a final that was not taken by then is kept. `alive`
+        tells whether somebody still reads.
+        """
+        stream = Stream(message, alive)
         for reply in self._missed.get(message.chat, ()):
             if reply.reply_to == message.message_id:
                 stream.end(reply)
@@ -141,9 +143,10 @@ class Terminal:
 class Stream:
     """What one waiting terminal is told: always the newest state, however slowly it reads."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, alive: Callable[[], bool]) -> None:
         line = commands.read(message.text)
         self.message = message
+        self.alive = alive
         self.in_turn = line is None or not commands.beside(line)
         self.ended = False
         self.taken = False

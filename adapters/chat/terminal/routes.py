@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from adapters.chat.terminal import inbound
-from adapters.chat.terminal.inbound import Unreadable
+from adapters.chat.terminal.inbound import Starting, Unreadable
 from adapters.chat.terminal.outbound import Terminal
 from core.errors import PieriaError, StoreError
 
@@ -17,8 +17,8 @@ BODY_CAP = 8 * 1024 * 1024
 """Bytes of a request: a message of the longest kind, escaped."""
 BODY_PATIENCE = 30.0
 """Seconds for a body to arrive, and for a terminal to take what it is told."""
-HEARTBEAT = 10.0
-"""Seconds of silence after which an empty line shows that the stream lives."""
+HEARTBEAT = 1.0
+"""Seconds of silence after which an empty line shows that the stream lives, and whether somebody reads it."""
 
 Handler = Callable[[Terminal, web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,7 +28,8 @@ def routes(terminal: Terminal) -> list[web.RouteDef]:
 
     `GET /terminal/about?thread=` gives {"line", "missed"}. `POST /terminal/say` takes {text, thread, id, zone} and streams
     {"partial", "doing"} (the whole text so far), {"other"} (a reply to something else), then {"final", "turn", "buttons"}
-    or {"error"}; empty lines are signs of life. `POST /terminal/stop` takes {thread, id}. A refusal is {"error"}.
+    or {"error"}; empty lines are signs of life. `POST /terminal/stop` takes {thread, id}. A refusal is {"error"},
+    with "starting" where another try helps.
     """
     return [
         web.get("/terminal/about", _with(terminal, _about)),
@@ -42,6 +43,8 @@ def _with(terminal: Terminal, handle: Handler) -> Callable[[web.Request], Awaita
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
             return await handle(terminal, request)
+        except Starting as error:
+            return _json({"error": error.sentence, "starting": True}, error.status)
         except Unreadable as error:
             return _json({"error": error.sentence}, error.status)
         except StoreError as error:
@@ -60,20 +63,23 @@ async def _about(terminal: Terminal, request: web.Request) -> web.StreamResponse
 
 async def _say(terminal: Terminal, request: web.Request) -> web.StreamResponse:
     message = inbound.message(await _body(request))
-    with terminal.stream(message) as stream:
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    with terminal.stream(message, lambda: request.transport is not None) as stream:
         await terminal.take(message)
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "X-Accel-Buffering": "no"})
-        await response.prepare(request)
-        ended = False
-        while not ended:
-            events = await stream.take(HEARTBEAT)
-            ended = any("final" in event or "error" in event for event in events)
-            lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events) or b"\n"
+        try:
+            await response.prepare(request)
+            while not stream.taken:
+                events = await stream.take(HEARTBEAT)
+                lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events) or b"\n"
+                async with asyncio.timeout(BODY_PATIENCE):
+                    await response.write(lines)
+                    stream.taken = any("final" in event or "error" in event for event in events)
             async with asyncio.timeout(BODY_PATIENCE):
-                await response.write(lines)
-        async with asyncio.timeout(BODY_PATIENCE):
-            await response.write_eof()
-        stream.taken = True
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            # nobody reads any more: what was not taken is kept
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 

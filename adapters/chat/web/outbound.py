@@ -112,16 +112,16 @@ class Web:
         """Show the reply so far on the open pages; drawn only if somebody looks. It vanishes by itself: always ""."""
         if partial.turn in self._done:
             return ""
-        if not partial.text:
+        if not partial.whole():
             await self.typing(partial.chat)
             return ""
         running = self._running.get(partial.turn)
         if running is None:
             running = self._running[partial.turn] = _Running(partial.chat)
             _trim(self._running)
-        running.text = partial.text
+        running.text = partial.whole()
         loop = asyncio.get_running_loop()
-        pause = max(PREVIEW_EVERY * (len(partial.text) // SMOOTH), SHARE * running.cost)
+        pause = max(PREVIEW_EVERY * (len(partial.whole()) // SMOOTH), SHARE * running.cost)
         if loop.time() - running.drawn >= pause:
             self._draw(partial.turn)
         elif running.later is None:  # the model may pause now: what it said last is shown all the same

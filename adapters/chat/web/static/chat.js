@@ -271,7 +271,7 @@ function trouble(sentence, again) {
 
 async function submit(text) {
   const body = text.trim();
-  if (!body) return;
+  if (!body || !thread) return;
   if (body.length > textCap) {
     trouble(`The message is too long: ${body.length.toLocaleString()} of at most ${textCap.toLocaleString()} characters.`, () => $("words").focus());
     return;
@@ -286,6 +286,7 @@ async function submit(text) {
   $("welcome").hidden = true;
   $("list").append(item);
   stuck = true;
+  const running = busy.has(thread);
   write("");
   const place = draft();
   keep.set(place, body); // until it is safe
@@ -299,12 +300,12 @@ async function submit(text) {
     if (item.isConnected && !item.classList.contains("sending")) return settled(sent, place); // the stream has shown it
     item.remove();
     mine.delete(sent.id);
-    busy.delete(sent.thread);
     failed = sent;
+    if (!running) busy.delete(sent.thread);
     if (sent.thread === thread) {
       const typed = $("words").value;
       write(typed.trim() && typed !== body ? `${body}\n\n${typed}` : body);
-      setBusy(false);
+      setBusy(busy.has(thread));
       welcome();
       trouble(error.message, () => submit($("words").value));
     }
@@ -464,6 +465,7 @@ function list() {
 }
 
 function turnTo(which, isNew) {
+  const early = thread ? "" : $("words").value; // typed before the page knew who is here
   if (thread) keep.set(draft(), $("words").value);
   thread = which;
   fresh = isNew;
@@ -480,7 +482,7 @@ function turnTo(which, isNew) {
   drawer(false);
   list();
   welcome();
-  write(keep.get(draft()));
+  write(early || keep.get(draft()));
   if (!isNew) load();
   if (!matchMedia("(pointer: coarse)").matches) $("words").focus();
 }
