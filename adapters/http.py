@@ -61,7 +61,7 @@ class Http:
         try:
             async with asyncio.timeout(timeout.read):
                 return Answer(await transport.handle_async_request(request))
-        except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError, ValueError) as error:
             raise precise(error) from error
 
     async def close(self) -> None:
@@ -153,6 +153,7 @@ _CAUSES: tuple[tuple[type[BaseException], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientError, httpx.RemoteProtocolError),
     (TimeoutError, httpx.ReadTimeout),
     (OSError, httpx.ReadError),
+    (ValueError, httpx.LocalProtocolError),
 )
 
 

@@ -34,8 +34,7 @@ def beside(arguments: argparse.Namespace, settings: Settings, busy: DataFolderBu
         from bots.terminal import talk
 
         socket = socket_path(settings.data, wiring.TERMINAL_SOCKET)
-        history = settings.data / "terminal_history"
-        return _loop(talk(socket, question=" ".join(arguments.question), history=history))
+        return _loop(talk(socket, " ".join(arguments.question), wiring.past(settings)))
     return _loop(_approve(arguments, settings, f"unix://{busy.socket}"))
 
 

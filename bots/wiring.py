@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,7 +19,7 @@ from adapters.child import socket_path
 from adapters.http import Http
 from adapters.models.registry import Plan, Registry, bar
 from adapters.queue.local import Local
-from adapters.tools.science import calculate
+from adapters.tools.science import calculator
 from adapters.valkey import Valkey
 from bots.settings import Settings
 from core.engine import Engine
@@ -29,10 +29,14 @@ from core.mailbox import Rules
 from core.messages import Account, ChatRef, Said
 from core.people import People
 from core.ports import Chat
+from core.prompt import warming
 from core.records import ChatCard, Records
 from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox
+
+if TYPE_CHECKING:
+    from bots.terminal import Past
 
 KEY_FILE = "key"
 TERMINAL_SOCKET = "pieria.sock"
@@ -86,7 +90,8 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             cache=settings.cache,
             weights=settings.weights,
             data=settings.data,
-            arithmetic=calculate.spec.name,
+            first=warming("2 + 2", (calculator.spec,)),
+            arithmetic=calculator.spec.name,
         )
         models = Registry(http, plan, bar)
         stack.push_async_callback(models.close)
@@ -94,7 +99,7 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             store=store,
             people=people,
             models=models,
-            tools=Toolbox((calculate,)),
+            tools=Toolbox((calculator,)),
             wakeups=Local(),
             worker=f"{os.getpid()}-{secrets.token_hex(4)}",
             rules=Rules(keep=settings.keep_days * DAY),
@@ -124,6 +129,13 @@ def installation_key(settings: Settings) -> bytes:
     if len(key) != 32:
         raise SettingsError(f"The key file {path} is damaged: bring the one that belongs to this data folder.")
     return key
+
+
+def past(settings: Settings) -> "Past":
+    """What was typed at the terminal's prompt."""
+    from bots.terminal import Past
+
+    return Past(settings.data / "prompt", installation_key(settings))
 
 
 def load(platform: str) -> Any:
@@ -167,7 +179,7 @@ async def chat_platforms(parts: House, rows: list[Row]) -> tuple[list[Chat], lis
     if settings.telegram_token:
         telegram = load("telegram")(
             settings.telegram_token.reveal(),
-            parts.http.session,
+            parts.http.session_for(settings.telegram_api_url),
             settings.telegram_api_url,
             settings.public_url,
             settings.telegram_webhook_secret.reveal(),
@@ -245,7 +257,7 @@ async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
             preparing = tasks.create_task(parts.models.prepare())
             serving = tasks.create_task(parts.engine.run([terminal], stop))
             try:
-                code: int = await talk(socket, question=question, history=settings.data / "terminal_history")
+                code = await talk(socket, question, past(settings))
             finally:
                 stop.set()
             await serving
@@ -256,12 +268,13 @@ async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
 @asynccontextmanager
 async def terminal_door(settings: Settings, terminal: Any) -> AsyncIterator[Path]:
     """The unix socket through which `pieria chat` reaches a running program; the 0700 data folder guards it."""
+    from adapters.chat.terminal.routes import routes
     from adapters.web import app as web_app
 
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket = socket_path(settings.data, TERMINAL_SOCKET)
     socket.unlink(missing_ok=True)
-    async with web_app.serve(web_app.app([terminal.routes()]), "localhost", 0, uds=str(socket)):
+    async with web_app.serve(web_app.app([routes(terminal)]), "localhost", 0, uds=str(socket)):
         socket.chmod(0o600)
         try:
             yield socket

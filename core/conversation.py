@@ -235,6 +235,7 @@ class Conversations:
             window=window,
             now=moment(begun.now, newest.zone or self._zone),
             key=f"{begun.lane.id}:{begun.conversation}",
+            small=model.can("small"),
         )
 
     async def _commit(

@@ -95,7 +95,9 @@ class Chat(Protocol):
 
 
 class Model(Protocol):
-    """Something that answers. Abilities: `tools`, `images`, `audio`, `schema`, `reasoning`."""
+    """Something that answers. Abilities: `tools`, `images`, `audio`, `schema`, `reasoning`; and `small`, of local
+    models that need short instructions and only the tools that a message seems to need.
+    """
 
     name: str
     """`provider:model`, as settings and people write it."""

@@ -88,6 +88,7 @@ class BuiltinServer:
         self._log = data / LOG
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._ready = False
 
     async def start(self) -> None:
         """Start it and wait until it answers; from then on it is started again whenever it dies. Raises ModelFailed."""
@@ -107,6 +108,11 @@ class BuiltinServer:
         self._end()
 
     @property
+    def ready(self) -> bool:
+        """Whether it answers; false while it loads, at the start and after it died."""
+        return self._ready
+
+    @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
         return self._child.pid if self._child is not None and self._child.alive else None
@@ -115,7 +121,7 @@ class BuiltinServer:
         self._end()
         self.socket.unlink(missing_ok=True)
         threads = max(1, cores() - 1)
-        command = [sys.executable, "-m", "adapters.models.builtin_server"]
+        command = [sys.executable, "-P", "-m", "adapters.models.builtin_server"]
         command += [str(self._weights), str(self.socket), str(threads), str(self.window)]
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         # Threads that spin while they wait starve each other on a busy machine: 98 tokens a second became 3.
@@ -132,23 +138,26 @@ class BuiltinServer:
             raise ModelFailed(
                 f"The built-in model did not load within {LOAD_SECONDS:.0f} s: see {self._log}."
             ) from None
+        self.socket.chmod(0o600)
+        self._ready = True
 
     async def _keep_alive(self) -> None:
         pause = 0.2
         loop = asyncio.get_running_loop()
         while True:
             begin = loop.time()
-            assert self._child is not None
-            code = await self._child.ended()
+            code = await self._child.ended() if self._child is not None else 0
+            self._ready = False
             pause = 0.2 if loop.time() - begin > 60.0 else min(pause * 2, 30.0)
             log.warning("the built-in model ended by itself (exit code %d), it starts again: see %s", code, self._log)
             await asyncio.sleep(pause)
             try:
                 await self._spawn()
-            except ModelFailed as error:
-                log.warning("%s", error.sentence)
+            except (ModelFailed, OSError) as error:
+                log.warning("the built-in model does not start: %s", error)
 
     def _end(self) -> None:
+        self._ready = False
         if self._child is not None:
             self._child.close(5.0)
             self._child = None

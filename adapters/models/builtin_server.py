@@ -10,6 +10,8 @@ from typing import Any
 SLOTS = 2
 """Requests served side by side; each slot remembers the prompt that it read last."""
 PROMPT_CACHE_MB = 256
+TEMPERATURE = 0.2
+"""A small model that is let loose makes things up."""
 
 
 def main(weights: str, socket: str, threads: int, window: int) -> None:
@@ -33,6 +35,7 @@ def main(weights: str, socket: str, threads: int, window: int) -> None:
         cache_ram_mib=PROMPT_CACHE_MB,
         sse_ping_interval=5,
     )
+    _set(params.sampling, temp=TEMPERATURE, penalty_repeat=1.1)
     _server = xllamacpp.Server(params)  # serves in threads of its own for as long as it is held
     while True:
         signal.pause()

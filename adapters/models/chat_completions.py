@@ -4,11 +4,13 @@ The tokens of one network read become one event; closing the iterator closes the
 """
 
 import asyncio
+import base64
 import random
 import secrets
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from typing import Final, Literal
+from urllib.parse import unquote_to_bytes
 
 import httpx
 import msgspec
@@ -67,11 +69,14 @@ class ChatCompletions:
         self._http = http
         self._timeouts = timeouts
         self._uds = uds
-        self._url = base_url.rstrip("/") + "/chat/completions"
+        url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
+        self._url = str(url.copy_with(userinfo=b""))
         self._headers = {"content-type": "application/json", "accept": "text/event-stream", "user-agent": "Pieria"}
         self._headers["accept-encoding"] = "identity"  # compressed tokens wait for their block
         if key.isascii() and key.isprintable() and key:
             self._headers["authorization"] = f"Bearer {key}"
+        elif url.userinfo:
+            self._headers["authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(url.userinfo)).decode()}"
         self._form = body.Form(
             model,
             limit=provider.limit,

@@ -1,7 +1,9 @@
-"""Tools for models that know none: they read of them in the instructions and write a call as JSON, which becomes a ToolCall.
+"""Tools for models that know none.
 
-Small local models write such calls bare, fenced or in tags; what looks like the beginning of one is held back until it is
-clear what it is, everything else streams on untouched.
+A model that can be held to a schema is asked first, in a short call of its own, which tool the newest message needs; that
+is what a model of half a billion weights does reliably. Another reads of the tools in its instructions and writes a call as
+JSON, bare, fenced or in tags: what looks like the beginning of one is held back until it is clear what it is, everything
+else streams on untouched.
 """
 
 import re
@@ -12,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.models.body import fronted, newest_user
-from core.messages import ModelEvent, Prompt, Said, Stop, Text, ToolCall
+from adapters.models.body import fronted, newest_user, spoken
+from core.messages import ModelEvent, Prompt, Said, Stop, Text, ToolCall, Usage
 from core.ports import Model
 
 
@@ -26,8 +28,28 @@ class Wording(msgspec.Struct, frozen=True):
         "Use a tool only when the question needs it; else answer in words."
     )
     tool: str = "- {name}({arguments}): {about}"
-    result: str = "Result of {name}: {text}"
-    after: str = "Now answer my question in words with this result."
+    call: str = "I use {name}: {arguments}"
+    """An earlier call. Not as JSON: then such a model goes on to write JSON instead of an answer."""
+    result: str = "{name} says: {arguments} = {text}"
+    after: str = "Answer my question in one sentence."
+    route: str = "Decide whether the message needs a tool. Reply with JSON. {hints} Otherwise tool is “none”."
+    hint: str = "tool is “{name}” {when}."
+    when: tuple[tuple[str, str], ...] = (
+        (
+            "calculator",
+            "when a number must be computed, with the arithmetic in expression, using only digits and + - * / ( ) ^ sqrt",
+        ),
+    )
+    """When a tool is needed, by its name; for others their own description stands there."""
+    examples: tuple[tuple[str, str, str], ...] = (
+        ("What is 12 times 34?", "calculator", '{"expression":"12*34"}'),
+        ("Hi!", "", ""),
+        ("20% of 50?", "calculator", '{"expression":"50*20/100"}'),
+        ("Who painted the Mona Lisa?", "", ""),
+        ("How many hours are in 5 days?", "calculator", '{"expression":"5*24"}'),
+        ("I moved here in 2004.", "", ""),
+    )
+    """A message, the tool that it needs and its arguments; those of tools that are not offered are left out."""
 
 
 WORDING: Final = Wording()
@@ -48,13 +70,21 @@ class JsonTools:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Answer once; a reply that is a call comes out as ToolCall and never as text."""
-        asked = told(prompt, self._wording)
-        if not prompt.tools:
+        tools = prompt.tools
+        if tools and self.model.can("schema"):
+            if prompt.lines and prompt.lines[-1].role == "user":
+                async for event in self._routed(prompt):
+                    yield event
+                    if isinstance(event, Stop):
+                        return
+            tools = ()  # decided: what follows is the answer
+        asked = told(msgspec.structs.replace(prompt, tools=tools), self._wording)
+        if not tools:
             async with aclosing(self.model.stream(asked)) as events:
                 async for event in events:
                     yield event
             return
-        sieve = Sieve(frozenset(tool.name for tool in prompt.tools))
+        sieve = Sieve(frozenset(tool.name for tool in tools))
         async with aclosing(self.model.stream(asked)) as events:
             async for event in events:
                 if isinstance(event, Text):
@@ -78,6 +108,76 @@ class JsonTools:
             yield ToolCall(f"call_{number}", name, arguments)
         yield Stop("tools" if calls else "end")
 
+    async def _routed(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
+        """The call that the newest message needs and a Stop; neither where it needs none."""
+        decision: list[str] = []
+        async with aclosing(self.model.stream(routing(prompt, self._wording))) as events:
+            async for event in events:
+                if isinstance(event, Text):
+                    decision.append(event.text)
+                elif isinstance(event, Usage):
+                    yield event
+        try:
+            decided: Any = msgspec.json.decode("".join(decision))
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return
+        if not isinstance(decided, dict):
+            return
+        name = decided.pop("tool", "")
+        if name in {tool.name for tool in prompt.tools} and all(decided.values()):
+            made = sum(len(said.calls) for said in prompt.lines)
+            yield ToolCall(f"call_{made + 1}", name, msgspec.json.encode(decided).decode())
+            yield Stop("tools")
+
+
+def routing(prompt: Prompt, wording: Wording = WORDING) -> Prompt:
+    """The short prompt that asks which tool the newest message needs, and the schema that the decision follows."""
+    when = dict(wording.when)
+    hints = " ".join(
+        wording.hint.format(name=tool.name, when=when.get(tool.name) or f"for this: {tool.about}")
+        for tool in prompt.tools
+    )
+    forms: dict[str, dict[str, Any]] = {
+        tool.name: msgspec.json.decode(tool.schema).get("properties", {}) for tool in prompt.tools
+    }
+    lines: list[Said] = []
+    for text, name, arguments in wording.examples:
+        if not name or name in forms:
+            values = msgspec.json.decode(arguments) if name else dict.fromkeys(_only(forms), "")
+            answer = msgspec.json.encode({"tool": name or "none", **values}).decode()
+            lines += [Said("user", text), Said("assistant", answer)]
+    newest = newest_user(prompt.lines)
+    lines.append(Said("user", prompt.lines[newest].text[:_READ]))
+    schema = msgspec.Raw(msgspec.json.encode(_decision(forms)))
+    return Prompt(
+        system=wording.route.format(hints=hints), lines=tuple(lines), limit=200, schema=schema, key=prompt.key
+    )
+
+
+_READ = 1_000
+"""Characters of a message by which it is decided."""
+
+
+def _only(forms: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The arguments of the only tool, empty where there are several."""
+    return next(iter(forms.values())) if len(forms) == 1 else {}
+
+
+def _decision(forms: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    if len(forms) == 1:
+        kinds: dict[str, Any] = {"tool": {"enum": ["none", *forms]}, **_only(forms)}
+        return _object(kinds)
+    return {
+        "anyOf": [
+            _object({"tool": {"const": "none"}}),
+            *(_object({"tool": {"const": n}, **f}) for n, f in forms.items()),
+        ]
+    }
+
+
+def _object(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
 
 def told(prompt: Prompt, wording: Wording = WORDING) -> Prompt:
     """The prompt with tools, calls and results as text."""
@@ -86,25 +186,39 @@ def told(prompt: Prompt, wording: Wording = WORDING) -> Prompt:
         offers = tuple((tool.name, tool.about, bytes(tool.schema)) for tool in prompt.tools)
         system = f"{system}\n\n{_offer(offers, wording)}" if system else _offer(offers, wording)
     newest = newest_user(prompt.lines)
-    names = {call.id: call.name for said in prompt.lines for call in said.calls}
+    made = {call.id: call for said in prompt.lines for call in said.calls}
     lines: list[Said] = []
     for place, said in enumerate(prompt.lines):
         if said.calls:
-            calls = [f'{{"name": "{call.name}", "arguments": {call.arguments or "{}"}}}' for call in said.calls]
+            calls = [wording.call.format(name=call.name, arguments=_values(call.arguments)) for call in said.calls]
             lines.append(Said("assistant", "\n".join([said.text, *calls] if said.text else calls)))
         elif said.role == "tool":
-            if said.call not in names:
+            call = made.get(said.call)
+            if call is None:
                 continue
-            result = wording.result.format(name=names[said.call], text=said.text)
+            result = wording.result.format(name=call.name, arguments=_values(call.arguments), text=said.text)
             if place and prompt.lines[place - 1].role == "tool" and lines and lines[-1].role == "user":
                 result = f"{lines.pop().text.removesuffix(wording.after).rstrip()}\n{result}"
             lines.append(Said("user", f"{result}\n{wording.after}"))
         elif place == newest:
             # the result of a call stands as a user's line behind it: date and zone must stay where they are
-            lines.append(msgspec.structs.replace(said, text=fronted(prompt.now, said.text)))
+            text = fronted(prompt.now, spoken(said))
+            lines.append(msgspec.structs.replace(said, text=text, speaker=""))
         else:
             lines.append(said)
     return msgspec.structs.replace(prompt, system=system, lines=tuple(lines), tools=(), now="")
+
+
+def _values(arguments: str) -> str:
+    """The arguments of a call as a person would say them."""
+    try:
+        found = msgspec.json.decode(arguments or "{}")
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return arguments
+    if not isinstance(found, dict):
+        return arguments
+    values = [v if isinstance(v, str) else msgspec.json.encode(v).decode() for v in found.values()]
+    return ", ".join(values)
 
 
 class Sieve:
@@ -126,14 +240,14 @@ class Sieve:
         """What may be shown now."""
         self._held += text
         if self._holding:
-            return self._judged()
+            return self._judged(text)
         out = ""
         while self._held:
             if self._line:
                 start = self._held.lstrip(" \t")
                 if _OPENING.match(start):
                     self._holding = True
-                    return out + self._judged()
+                    return out + self._judged(self._held)
                 if _MAYBE.fullmatch(start):
                     return out
             line, feed, rest = self._held.partition("\n")
@@ -144,62 +258,91 @@ class Sieve:
     def end(self) -> tuple[str, list[tuple[str, str]]]:
         """What is left to show, and the calls as name and JSON arguments."""
         held, self._held = self._held, ""
-        if self._calls:
-            return "", self._calls
-        if held:
-            self._calls, _ = _calls_in(held, self._names)
+        if not self._calls and self._holding:
+            for ending in _ENDINGS:
+                self._calls, _, _ = _calls_in(held + ending, self._names)
+                if self._calls:
+                    break
         self._holding = False
         return ("" if self._calls else held), self._calls
 
-    def _judged(self) -> str:
-        """Decide on what is held as early as can be."""
-        calls, rest = _calls_in(self._held, self._names)
+    def _judged(self, more: str) -> str:
+        """What may be shown of the held text, decided as early as can be; `more` is what was added to it."""
+        if not self._calls and not _may_call(self._held):
+            return self._released()
+        if "}" not in more and not self._calls:
+            return ""
+        calls, rest, closed = _calls_in(self._held, self._names)
         if calls:
             self._calls = calls
-            self.complete = bool(_AFTER.search(rest))
-            return ""
-        if _NO_CALL.match(self._held.lstrip()):
-            out, self._held, self._holding = self._held, "", False
-            self._line = out.endswith("\n")
-            return out
+            self.complete = bool(_AFTER.match(rest))
+        elif closed:
+            return self._released()
         return ""
 
+    def _released(self) -> str:
+        out, self._held, self._holding = self._held, "", False
+        self._line = out.endswith("\n")
+        return out
+
+
+_ENDINGS = ("", "}", "}}", '"}', '"}}', "]}}")
+"""What small models forget to write at the end of a call."""
 
 _OPENING = re.compile(
-    r"(?:```(?:json|tool_call|tool|xml)?[ \t]*(?:\n\s*)?(?:<tool_call>\s*)?[{\[]|<tool_call>|\{|\[\s*\{)"
+    r"(?:```(?:json|tool_call|tool|xml)?[ \t]*(?:\n\s*)?(?:<tool_call>|[{\[])|<tool_call>|\{|\[\s*\{)"
 )
 """Begins like a call: bare, fenced or in tags, alone or in a list."""
 
 _MAYBE = re.compile(
-    r"`{0,3}|```(?:j|js|jso|json|t|to|too|tool|tool_.{0,4}|x|xm|xml)?[ \t]*\n?\s*|<t?o?o?l?_?c?a?l?l?|\[\s*"
+    r"`{0,3}|(?:```(?:j|js|jso|json|t|to|too|tool|tool_.{0,4}|x|xm|xml)?[ \t]*\n?\s*)?(?:<t?o?o?l?_?c?a?l?l?)?|\[\s*"
 )
 """Might still become such a beginning."""
 
-_NO_CALL = re.compile(
-    r"(?:```\w*\s*)?(?:<tool_call>\s*)?\[?\s*\{\s*(?!\s)"
-    r"(?:[^\s\"]|\"(?!n?\"?$|na?\"?$|nam?\"?$|name|ar?\"?$|arg?\"?$|argu?\"?$|argum?\"?$|argume|pa?\"?$|par?\"?$|param"
-    r"|to?\"?$|too?\"?$|tool|fu?\"?$|fun?\"?$|func|ty?\"?$|typ?\"?$|type|id?\"?$)[^\"]+\")"
-)
-"""An object whose first name is none of a call's."""
+_KEYS = ("name", "arguments", "parameters", "args", "tool", "tool_name", "function", "type", "id")
+"""With which the object of a call begins."""
 
-_AFTER = re.compile(r"[^\s`,\]]")
+_FIRST = re.compile(r'\{\s*(?:"([^"]*)("?)|(\S))')
+
+_AFTER = re.compile(r"[^\s`,\]{\[<]")
 """Something behind a call that is neither its end nor another call."""
 
 
-def _calls_in(text: str, names: frozenset[str]) -> tuple[list[tuple[str, str]], str]:
-    """The calls that the text begins with, as name and JSON arguments, and what stands behind them."""
+def _may_call(held: str) -> bool:
+    """Whether the held text can still become a call."""
+    start = _BEFORE.match(held)
+    place = start.end() if start else 0
+    rest = held[place : place + 100]
+    if not rest or "<tool_call>".startswith(rest):
+        return True
+    if not rest.startswith("{"):
+        return False
+    first = _FIRST.match(rest)
+    if first is None:
+        return True
+    key, closed, other = first.groups()
+    if other is not None:
+        return False
+    return key in _KEYS if closed else any(known.startswith(key) for known in _KEYS)
+
+
+def _calls_in(text: str, names: frozenset[str]) -> tuple[list[tuple[str, str]], str, bool]:
+    """The calls that the text begins with, as name and JSON arguments; what stands behind them; whether an object ended."""
     calls: list[tuple[str, str]] = []
     rest = text
+    closed = False
     while True:
         start = _BEFORE.match(rest)
         place = start.end() if start else 0
-        if rest[place : place + 1] != "{":
-            return calls, rest[place:] if calls else rest
-        end = _closing(rest, place)
-        call = _call(rest[place:end], names) if end else None
+        end = _closing(rest, place) if rest[place : place + 1] == "{" else 0
+        if not end:
+            return calls, rest[place:], closed
+        closed = True
+        call = _call(rest[place:end], names)
         if call is None:
-            return calls, rest[place:] if calls else rest
-        calls.append(call)
+            return calls, rest[place:], closed
+        if call not in calls:  # small models repeat themselves
+            calls.append(call)
         rest = _BEHIND.sub("", rest[end:], count=1)
 
 

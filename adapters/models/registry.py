@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from adapters.models.chat_completions import ChatCompletions
 from adapters.models.discovery import first_model, local_servers
 from adapters.models.offline import Offline
 from core.errors import ModelError, PieriaError, SettingsError
+from core.messages import Prompt
 from core.ports import Model
 from core.words import words
 
@@ -41,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True):
     cache: Path
     weights: str
     data: Path
+    first: Prompt
+    """What a small local model reads once before anybody asks."""
     arithmetic: str
     """The tool that calculates."""
 
@@ -84,7 +88,7 @@ class Registry:
         if name in self._near:
             return self._near[name]
         provider, _, model = name.partition(":")
-        if not model or provider not in self._plan.providers:
+        if not model or provider not in self._plan.providers or not _spoken(provider):
             return None
         return self._hosted(provider, model)
 
@@ -92,7 +96,7 @@ class Registry:
         """The models that speak or that the catalogue lists for a provider with a key."""
         names = dict.fromkeys(self._near)
         for provider, (key, _) in self._plan.providers.items():
-            if key:
+            if key and _spoken(provider):
                 names |= dict.fromkeys(catalogue.offered(provider))
         return tuple(names)
 
@@ -143,7 +147,7 @@ class Registry:
                     provider, default if not plan.providers[provider][1] else await self._first(provider)
                 )
         for provider, (_, base_url) in plan.providers.items():
-            if base_url:
+            if base_url and _spoken(provider):
                 self.why = f"{provider.upper()}_BASE_URL is set"
                 return self._hosted(provider, await self._first(provider))
         self._doing = "looking for a model on this machine"
@@ -157,11 +161,8 @@ class Registry:
         provider, _, model = name.partition(":")
         if provider == BUILTIN:
             return await self._local(model)
-        found = catalogue.providers().get(provider)
-        if found is None or found.protocol != "chat_completions":
-            known = ", ".join(
-                (*(n for n, p in catalogue.providers().items() if p.protocol == "chat_completions"), BUILTIN)
-            )
+        if not _spoken(provider):
+            known = ", ".join((*filter(_spoken, catalogue.providers()), BUILTIN))
             raise SettingsError(
                 f"PIERIA_MODEL names the provider {provider!r}, which is not known here. Known: {known}."
             )
@@ -171,7 +172,7 @@ class Registry:
         key, base_url = self._plan.providers[provider]
         default = catalogue.provider(provider).default
         try:
-            return await first_model(self._http, base_url, key)
+            return await first_model(self._http, base_url, key, provider)
         except ModelError:
             if default:
                 return default
@@ -211,11 +212,29 @@ class Registry:
             abilities=("small", "schema"),
             uds=str(self._builtin.socket),
         )
-        return self._keep(JsonTools(inner))
+        model = self._keep(JsonTools(inner))
+        self._doing = "warming up the built-in model"
+        await self._warm(model)
+        return model
+
+    async def _warm(self, model: Model) -> None:
+        """Let it read what every prompt begins with: the first answer comes seconds sooner."""
+        try:
+            async with asyncio.timeout(30.0), aclosing(model.stream(self._plan.first)) as events:
+                async for _ in events:
+                    break
+        except (ModelError, TimeoutError) as error:
+            log.info("the built-in model is cold: %s", error)
 
     def _keep(self, model: Model) -> Model:
         self._near[model.name] = model
         return model
+
+
+def _spoken(provider: str) -> bool:
+    """Whether we speak the provider's protocol."""
+    found = catalogue.providers().get(provider)
+    return found is not None and found.protocol == "chat_completions"
 
 
 def bar(source: str, done: int, total: int) -> None:

@@ -34,13 +34,14 @@ async def download(http: Http, url: str, path: Path, *, size: int = 0, tell: Cal
     `size` is the file's in bytes, 0 where it is not known; a source with another size lies. Raises SourceGone, SourceLies,
     and OSError of the disk.
     """
-    best, failures = 0, 0
+    best, failures, answered = 0, 0, False
     while True:
         have = _size(path)
         if size and have >= size:
             return
         try:
             async with _opened(http, url, start=have) as answer:
+                answered = True
                 if await _write(answer, path, have, size, tell):
                     return
             reason = "the connection broke"
@@ -49,7 +50,7 @@ async def download(http: Http, url: str, path: Path, *, size: int = 0, tell: Cal
         now = _size(path)
         failures = 0 if now > best else failures + 1
         best = max(best, now)
-        if failures >= TRIES or not best:
+        if failures >= TRIES or not answered:
             raise SourceGone(reason)
         await asyncio.sleep(0.1 * 2**failures)
 

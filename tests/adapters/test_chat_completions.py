@@ -80,7 +80,7 @@ async def test_reasoning_comes_apart_from_the_reply(server, model):
 async def test_parallel_calls_are_put_together_from_their_pieces(server, model):
     server.reply(
         "Both:",
-        tool_calls=[ServedCall("calculate", {"expression": f"{n}+{n}"}, id=f"call{n}") for n in range(3)],
+        tool_calls=[ServedCall("calculator", {"expression": f"{n}+{n}"}, id=f"call{n}") for n in range(3)],
         chunk_bytes=11,
     )
     events = await heard(model, msgspec.structs.replace(ASKED, tools=(CALCULATE,)))
@@ -242,7 +242,7 @@ async def test_date_and_picture_go_with_the_newest_message_of_a_person_also_afte
     lines = (
         Said("user", "old"),
         Said("user", "look", speaker="Ada"),
-        Said("assistant", "", calls=(ToolCall("c", "calculate", ""),)),
+        Said("assistant", "", calls=(ToolCall("c", "calculator", ""),)),
         Said("tool", "4", call="c"),
     )
     server.reply("ok")

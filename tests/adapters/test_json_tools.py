@@ -12,9 +12,9 @@ from core.messages import Prompt, Said, Stop, Text, ToolCall
 from tests.contracts.model import ASKED, CALCULATE, PROMISES, WRITTEN, Bench, heard, text_of
 from tests.servers.models import ModelServer
 
-NAMES = frozenset({"calculate", "remind"})
-CALL = '{"name": "calculate", "arguments": {"expression": "(2+2)*3 {[\\"]}"}}'
-MADE = ("calculate", {"expression": '(2+2)*3 {["]}'})
+NAMES = frozenset({"calculator", "remind"})
+CALL = '{"name": "calculator", "arguments": {"expression": "(2+2)*3 {[\\"]}"}}'
+MADE = ("calculator", {"expression": '(2+2)*3 {["]}'})
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def sifted(text, sizes=()):
         f"```json\n<tool_call>{CALL}</tool_call>\n```",
         f"[{CALL}]",
         f'{{"type": "function", "function": {CALL}}}',
-        '{"tool": "calculate", "parameters": {"expression": "(2+2)*3 {[\\"]}"}}',
-        msgspec.json.encode({"name": "calculate", "arguments": msgspec.json.encode(MADE[1]).decode()}).decode(),
+        '{"tool": "calculator", "parameters": {"expression": "(2+2)*3 {[\\"]}"}}',
+        msgspec.json.encode({"name": "calculator", "arguments": msgspec.json.encode(MADE[1]).decode()}).decode(),
         CALL[:-1],
         f"{CALL}\n{CALL}",
         f"{CALL}\nThe result is 12, as everybody knows.",
@@ -100,7 +100,7 @@ PLAIN = [
     '```json\n[1, 2, 3]\n```\n```python\nprint({"name": 1})\n```',
     '{"city": "Paris"}',
     "{ x | x > 0 } is a set.\n{name} too\n<table> and <to",
-    '{"name": "calculate"',
+    '{"name": "calculator"',
     "```\n\n```\n    indented\n\n\n",
     '{"name": "Ada", "arguments": "none"} is no call',
     "<tool_call>\nnot json\n</tool_call>",
@@ -111,8 +111,8 @@ PLAIN = [
 @settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 6), max_size=120))
 def test_everything_else_comes_out_letter_by_letter_as_it_went_in(text, sizes):
-    if text == '{"name": "calculate"':
-        assert sifted(text, sizes)[1] == [("calculate", {})]  # its brace was forgotten
+    if text == '{"name": "calculator"':
+        assert sifted(text, sizes)[1] == [("calculator", {})]  # its brace was forgotten
     else:
         assert sifted(text, sizes) == (text, [])
 
@@ -156,8 +156,8 @@ async def test_the_model_reads_tools_calls_and_results_as_text(server, model):
             "assistant",
             "",
             calls=(
-                ToolCall("a", "calculate", '{"expression":"2+2"}'),
-                ToolCall("b", "calculate", '{"expression":"3+3"}'),
+                ToolCall("a", "calculator", '{"expression":"2+2"}'),
+                ToolCall("b", "calculator", '{"expression":"3+3"}'),
             ),
         ),
         Said("tool", "4", call="a"),
@@ -168,10 +168,10 @@ async def test_the_model_reads_tools_calls_and_results_as_text(server, model):
     sent = server.requests[0].json
     assert "tools" not in sent
     assert sent["messages"][0]["content"].startswith("Be brief.\n\n")
-    assert "calculate(expression: string): Exact arithmetic." in sent["messages"][0]["content"]
+    assert "calculator(expression: string): Exact arithmetic." in sent["messages"][0]["content"]
     assert sent["messages"][1]["content"] == "(noon)\nAda: 2+2 and 3+3?"
-    assert sent["messages"][2]["content"] == "I use calculate: 2+2\nI use calculate: 3+3"
-    results = "calculate says: 2+2 = 4\ncalculate says: 3+3 = 6"
+    assert sent["messages"][2]["content"] == "I use calculator: 2+2\nI use calculator: 3+3"
+    results = "calculator says: 2+2 = 4\ncalculator says: 3+3 = 6"
     assert sent["messages"][3]["content"] == f"{results}\n{WORDING.after}"
     assert len(sent["messages"]) == 4
 
@@ -213,20 +213,20 @@ def routed(server, http):
 
 
 async def test_a_model_with_schema_decides_first_and_calls(server, routed):
-    server.reply('{"tool":"calculate","expression":"2+2"}')
+    server.reply('{"tool":"calculator","expression":"2+2"}')
     events = await heard(routed, msgspec.structs.replace(ASKED, tools=(CALCULATE,)))
     calls = [e for e in events if isinstance(e, ToolCall)]
-    assert [(c.name, c.arguments) for c in calls] == [("calculate", '{"expression":"2+2"}')]
+    assert [(c.name, c.arguments) for c in calls] == [("calculator", '{"expression":"2+2"}')]
     assert events[-1] == Stop("tools")
     asked = server.requests[0].json
     fields = asked["response_format"]["json_schema"]["schema"]["properties"]
-    assert fields["tool"] == {"enum": ["none", "calculate"]}
+    assert fields["tool"] == {"enum": ["none", "calculator"]}
     assert fields["expression"]["type"] == "string"
     assert server.requests[0].asked == ASKED.lines[0].text
 
 
 @pytest.mark.parametrize(
-    "decision", ['{"tool":"none","expression":""}', '{"tool":"calculate","expression":""}', "no", "[]"]
+    "decision", ['{"tool":"none","expression":""}', '{"tool":"calculator","expression":""}', "no", "[]"]
 )
 async def test_a_model_that_needs_no_tool_answers_in_plain_words(server, routed, decision):
     server.reply(decision)
@@ -237,7 +237,7 @@ async def test_a_model_that_needs_no_tool_answers_in_plain_words(server, routed,
 
 
 async def test_after_a_result_the_answer_comes_without_another_decision(server, routed):
-    lines = (*ASKED.lines, Said("assistant", "", calls=(ToolCall("c", "calculate", '{"expression":"2+2"}'),)))
+    lines = (*ASKED.lines, Said("assistant", "", calls=(ToolCall("c", "calculator", '{"expression":"2+2"}'),)))
     server.reply("It is 4.")
     prompt = msgspec.structs.replace(ASKED, lines=(*lines, Said("tool", "4", call="c")), tools=(CALCULATE,))
     assert text_of(await heard(routed, prompt)) == "It is 4."

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.tools.arithmetic import evaluate
-from adapters.tools.science import calculate, offered
+from adapters.tools.science import calculator, offered
 from core.errors import ToolError
 from core.messages import ChatRef, ToolCall
 from core.tools import Caller, Toolbox
@@ -307,16 +307,16 @@ def _float(text):
 
 
 async def test_the_model_calls_it_and_reads_the_value_or_the_remedy():
-    box = Toolbox((calculate,))
-    assert await box.call(ToolCall("1", "calculate", '{"expression": "37 * 91"}'), CALLER, 5.0) == "3367"
-    answer = await box.call(ToolCall("2", "calculate", '{"expression": "1,5 * 2"}'), CALLER, 5.0)
+    box = Toolbox((calculator,))
+    assert await box.call(ToolCall("1", "calculator", '{"expression": "37 * 91"}'), CALLER, 5.0) == "3367"
+    answer = await box.call(ToolCall("2", "calculator", '{"expression": "1,5 * 2"}'), CALLER, 5.0)
     assert answer.startswith("Error: ")
     assert "1.5" in answer
-    assert "wrong arguments" in await box.call(ToolCall("3", "calculate", '{"text": "1"}'), CALLER, 5.0)
+    assert "wrong arguments" in await box.call(ToolCall("3", "calculator", '{"text": "1"}'), CALLER, 5.0)
 
 
 async def test_what_the_model_is_told_is_short():
-    assert len(calculate.spec.about) + len(bytes(calculate.spec.schema)) < 450
+    assert len(calculator.spec.about) + len(bytes(calculator.spec.schema)) < 450
 
 
 async def test_a_long_expression_does_not_hold_up_the_others():
@@ -335,7 +335,7 @@ async def test_a_long_expression_does_not_hold_up_the_others():
         longest, last = 0.0, time.perf_counter()
         done.clear()
         beating = asyncio.create_task(beat())
-        await calculate.run(expression)
+        await calculator.run(expression)
         done.set()
         await beating
         best = min(best, longest)
