@@ -228,14 +228,15 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
         rows.append(Row("Terminal", "on", "make chat"))
         stop = stop_signal()
         async with asyncio.TaskGroup() as tasks:
-            preparing = tasks.create_task(parts.models.prepare())
+            preparing = tasks.create_task(parts.models.prepare(warm=True))
             serving = tasks.create_task(parts.engine.run([page, terminal, *chats], stop))
             if valkey is not None:
                 guard = tasks.create_task(_watch(valkey, stop))
-            await asyncio.wait((preparing,), timeout=1.0)
+            await asyncio.wait((preparing,), timeout=0.5)
             await _tell(parts, rows, chats)
-            if not preparing.done():
-                await asyncio.wait((preparing, serving), return_when=asyncio.FIRST_COMPLETED)
+            if parts.models.progress:
+                settled = tasks.create_task(parts.models.settled())
+                await asyncio.wait((settled, serving), return_when=asyncio.FIRST_COMPLETED)
                 print(f"  Model ready: {parts.models.speaking} ({parts.models.why})\n", flush=True)
             await serving
             preparing.cancel()

@@ -65,8 +65,11 @@ class Registry:
         """Why this model, in a few words."""
         self.remark = ""
 
-    async def prepare(self) -> None:
-        """Choose, fetch and start; never raises, what fails leads to the offline mode that says why."""
+    async def prepare(self, *, warm: bool = False) -> None:
+        """Choose, fetch and start; never raises, what fails leads to the offline mode that says why.
+
+        `warm`: then let a built-in model read what every prompt begins with, so that the first answer comes sooner.
+        """
         chosen = self._future()
         try:
             model = await self._choose()
@@ -78,10 +81,16 @@ class Registry:
         self._doing = ""
         if not chosen.done():
             chosen.set_result(model)
+        if warm and model.can("small"):
+            await self._warm(model)
 
     async def default(self) -> Model:
         """The model that speaks unless a chat chose another; waits while it is being made ready."""
         return await asyncio.shield(self._future())
+
+    async def settled(self) -> None:
+        """Wait until it is known which model speaks."""
+        await asyncio.shield(self._future())
 
     def named(self, name: str) -> Model | None:
         """A model by `provider:model`, None where its provider is not set up here."""
@@ -212,13 +221,9 @@ class Registry:
             abilities=("small", "schema"),
             uds=str(self._builtin.socket),
         )
-        model = self._keep(JsonTools(inner))
-        self._doing = "warming up the built-in model"
-        await self._warm(model)
-        return model
+        return self._keep(JsonTools(inner))
 
     async def _warm(self, model: Model) -> None:
-        """Let it read what every prompt begins with: the first answer comes seconds sooner."""
         try:
             async with asyncio.timeout(30.0), aclosing(model.stream(self._plan.first)) as events:
                 async for _ in events:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.conftest import wait_until
-from tests.servers.models import ModelServer, Reply
+from tests.servers.models import ModelServer, Reply, Seen
 from tests.servers.telegram import TOKEN, TelegramServer
 from tests.stories.program import environment, plain_text_in, running
 
@@ -39,8 +39,8 @@ async def test_a_person_asks_and_is_answered(tmp_path: Path) -> None:
         chat = telegram.private(ada)
         await chat.say(ada, "What is the capital of France?")
         (answer,) = await chat.replies(1)
-        assert answer.text == "Paris is the capital of **France**."
-        assert models.requests[0].asked.endswith("What is the capital of France?")
+        assert (answer.text, answer.kind) == ("Paris is the capital of France.", "rich")
+        assert _questions(models)[0].asked.endswith("What is the capital of France?")
 
 
 async def test_what_a_person_reads_is_what_the_model_said_however_long(tmp_path: Path) -> None:
@@ -52,21 +52,24 @@ async def test_what_a_person_reads_is_what_the_model_said_however_long(tmp_path:
                 ada = telegram.person(id=1, name="Ada")
                 chat = telegram.private(ada)
                 await chat.say(ada, "Tell me everything.")
-                await wait_until(lambda: "Paragraph 59" in "".join(m.text for m in chat.answers), 20)
+                await chat.replies(1)
+                await telegram.wait_for(
+                    lambda: "Paragraph 59" in "".join(m.text for m in telegram.chats[1].answers), 20
+                )
                 read = " ".join(m.unmarked for m in chat.answers)
                 assert read.split() == LONG.split()
 
 
 async def test_a_burst_is_answered_in_full_and_in_order(tmp_path: Path) -> None:
     async with town(tmp_path) as (telegram, models, settings), running(settings):
-        models.brain = lambda request: Reply(" | ".join(_asked(request)), first_token_delay=0.2)
+        models.brain = lambda request: Reply(text=" | ".join(_asked(request)), first_token_delay=0.2)
         ada = telegram.person(id=1, name="Ada")
         chat = telegram.private(ada)
         for n in range(5):
             await chat.say(ada, f"question {n}")
         await wait_until(lambda: "question 4" in "".join(m.text for m in chat.answers), 20)
         assert " | ".join(m.text for m in chat.answers).split(" | ") == [f"question {n}" for n in range(5)]
-        assert len(models.requests) <= 2
+        assert len(_questions(models)) <= 2
 
 
 async def test_kill_9_in_the_middle_of_a_reply_and_the_person_sees_exactly_one_final(tmp_path: Path) -> None:
@@ -74,13 +77,13 @@ async def test_kill_9_in_the_middle_of_a_reply_and_the_person_sees_exactly_one_f
         ada, bob = telegram.person(id=1, name="Ada"), telegram.person(id=2, name="Bob")
         private = telegram.private(ada)
         group = telegram.group(id=-1001, title="Friends", members=[ada, bob])
-        models.brain = lambda _: Reply("A long and growing reply. " * 12, tokens_per_second=20)
+        models.brain = lambda _: Reply(text="A long and growing reply. " * 12, tokens_per_second=20)
         async with running(settings) as program:
             await private.say(ada, "my secret is xylophone")
             await group.say(bob, "and here?", mention=True)
             await wait_until(lambda: private.drafts and group.answers, 20)
             await program.kill()
-        models.brain = lambda _: Reply("The end.")
+        models.brain = lambda _: Reply(text="The end.")
         async with running(settings) as program:
             await wait_until(lambda: any("The end." in m.text for m in private.answers), 20)
             await wait_until(lambda: any("The end." in m.text for m in group.answers), 20)
@@ -93,7 +96,7 @@ async def test_kill_9_in_the_middle_of_a_reply_and_the_person_sees_exactly_one_f
 
 async def test_stop_ends_a_running_answer_within_a_second(tmp_path: Path) -> None:
     async with town(tmp_path) as (telegram, models, settings), running(settings):
-        models.brain = lambda _: Reply("word " * 2000, tokens_per_second=40)
+        models.brain = lambda _: Reply(text="word " * 2000, tokens_per_second=40)
         ada = telegram.person(id=1, name="Ada")
         chat = telegram.private(ada)
         await chat.say(ada, "count")
@@ -114,8 +117,8 @@ async def test_a_group_is_answered_only_when_addressed(tmp_path: Path) -> None:
         (answer,) = await group.replies(1)
         await group.say(bob, "and you?", reply_to=answer)
         await group.replies(2)
-        assert len(models.requests) == 2
-        assert "nobody asks you" not in models.requests[1].body.decode()
+        assert len(_questions(models)) == 2
+        assert "nobody asks you" not in _questions(models)[1].body.decode()
 
 
 async def test_a_stranger_is_let_in_by_the_operator(tmp_path: Path) -> None:
@@ -144,6 +147,11 @@ async def test_no_secret_stands_in_what_the_program_prints(tmp_path: Path) -> No
             assert "OPENAI_API_KEY" in answer.text
         assert TOKEN not in program.output
         assert "sk-very-secret-key-0000" not in program.output + answer.text
+
+
+def _questions(models: ModelServer) -> list[Seen]:
+    """The calls of the model, without the look at what models there are."""
+    return [seen for seen in models.requests if seen.path.endswith("/chat/completions")]
 
 
 def _asked(request: dict) -> list[str]:

@@ -17,7 +17,7 @@ async def test_a_piped_question_prints_the_reply_alone(tmp_path: Path) -> None:
 
 async def test_a_question_as_argument_is_answered(tmp_path: Path) -> None:
     async with ModelServer() as models:
-        models.brain = lambda request: Reply(request["messages"][-1]["content"].rpartition("\n")[2].upper())
+        models.brain = lambda request: Reply(text=request["messages"][-1]["content"].rpartition("\n")[2].upper())
         code, out, _ = await chat(environment(tmp_path, OPENAI_BASE_URL=models.url), "", "hello", "there")
         assert (code, out) == (0, "HELLO THERE\n")
 
@@ -36,7 +36,7 @@ async def test_a_model_that_fails_is_a_sentence_and_nothing_is_lost(tmp_path: Pa
         models.fail(status=500, times=10)
         code, out, _ = await chat(environment(tmp_path, OPENAI_BASE_URL=models.url), "hello")
         assert code == 0
-        assert "Try again" in out
+        assert "Try /retry" in out
 
 
 async def test_what_was_said_is_not_readable_in_the_data_folder(tmp_path: Path) -> None:
