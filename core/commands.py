@@ -32,9 +32,9 @@ def read(text: str) -> Line | None:
     """The command that a message is, if it is one: `/new`, `!model openai:gpt`."""
     if not text or text[0] not in "/!":
         return None
-    head, _, rest = text[1:].strip().partition(" ")
+    head, _, rest = text[1:].partition(" ")
     name = head.partition("\n")[0].lower()
-    if not name.isascii() or not name.replace("_", "").isalnum() or not name[0].isalpha():
+    if not name or not name.isascii() or not name.replace("_", "").isalnum() or not name[0].isalpha():
         return None
     if text[0] == "!" and name not in NAMES and name != "start":
         return None  # "!important" is a person being emphatic

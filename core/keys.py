@@ -62,10 +62,6 @@ CLAIM = "pieria:claim"
 CODES = "pieria:codes"
 NEWS = "pieria:news"
 """Pub/sub channel: an account or a person changed; caches drop it."""
-CONTROL = "pieria:control"
-"""Pub/sub channel: a running turn is to stop."""
-LIVE_TEXT = "pieria:live"
-"""Pub/sub channel prefix: replies while they grow, for the process that holds the platform."""
 
 
 def tag(lane: str) -> str:

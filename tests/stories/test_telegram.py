@@ -94,6 +94,20 @@ async def test_kill_9_in_the_middle_of_a_reply_and_the_person_sees_exactly_one_f
         assert plain_text_in(tmp_path, "xylophone", "The end.", "growing reply", "Friends") == []
 
 
+async def test_a_short_reply_costs_at_most_two_calls(tmp_path: Path) -> None:
+    async with town(tmp_path) as (telegram, models, settings), running(settings):
+        ada = telegram.person(id=1, name="Ada")
+        chat = telegram.private(ada)
+        await chat.say(ada, "warm up")
+        await chat.replies(1)
+        before = len(_calls(telegram))
+        for n in range(5):
+            models.reply("A short reply.", first_token_delay=0.05)
+            await chat.say(ada, f"question {n}")
+            await chat.replies(n + 2)
+        assert len(_calls(telegram)) - before <= 10
+
+
 async def test_stop_ends_a_running_answer_within_a_second(tmp_path: Path) -> None:
     async with town(tmp_path) as (telegram, models, settings), running(settings):
         models.brain = lambda _: Reply(text="word " * 2000, tokens_per_second=40)
@@ -147,6 +161,10 @@ async def test_no_secret_stands_in_what_the_program_prints(tmp_path: Path) -> No
             assert "OPENAI_API_KEY" in answer.text
         assert TOKEN not in program.output
         assert "sk-very-secret-key-0000" not in program.output + answer.text
+
+
+def _calls(telegram: TelegramServer) -> list[str]:
+    return [call.method for call in telegram.calls if call.method != "getUpdates"]
 
 
 def _questions(models: ModelServer) -> list[Seen]:
