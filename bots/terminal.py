@@ -115,6 +115,9 @@ async def _answer(line: Line, text: str, thread: str) -> None:
                     printed = grown
             elif "final" in event:
                 final = shown(event["final"])
+                if event.get("failed"):
+                    await _print("\n" if printed else "")
+                    raise PieriaError(final.removeprefix(printed).strip())
                 await _print((final[len(printed) :] if final.startswith(printed) else f"\n{final}") + "\n")
             elif "error" in event:
                 await _print("\n" if printed else "")

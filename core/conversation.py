@@ -48,6 +48,7 @@ class Written(msgspec.Struct):
     replace: bool = False
     changes: dict[str, Arg] = msgspec.field(default_factory=dict)
     shown: str = ""
+    failed: bool = False
     window: int = 0
     """Of the model that answered, in tokens; 0 where none did."""
 
@@ -161,6 +162,7 @@ class Conversations:
             showing.cancel()
         written.shown = live.shown
         failure = "" if answering.cancelled() else answering.result()
+        written.failed = bool(failure)
         notes = [outcome.said]
         if running.halted:
             notes.append(words("stopped_note", language) if outcome.said else words("stopped", language))
@@ -247,7 +249,15 @@ class Conversations:
         first = begun.conversation == 0 and begun.total == 0 and bool(written.block)
         if first and chat and not chat.traits.stored and self._models.remark:
             text += "\n\n" + self._models.remark
-        reply = Reply(begun.turn, newest.chat, text, at=begun.now, reply_to=newest.message_id, shown=written.shown)
+        reply = Reply(
+            begun.turn,
+            newest.chat,
+            text,
+            at=begun.now,
+            reply_to=newest.message_id,
+            shown=written.shown,
+            failed=written.failed,
+        )
         committed = await self._mailbox.commit(
             begun,
             space=space_of(newest.chat),

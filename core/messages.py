@@ -226,6 +226,8 @@ class Reply(msgspec.Struct, frozen=True):
     buttons: tuple[Button, ...] = ()
     shown: str = ""
     """The platform's id of a message that already shows the growing reply; the final replaces it."""
+    failed: bool = False
+    """The model did not answer: the text says why, below what it had said until then."""
 
 
 class Partial(msgspec.Struct, frozen=True):

@@ -31,12 +31,12 @@ async def test_the_terminal_is_a_client_of_a_program_that_runs(tmp_path: Path) -
         assert (code, out, err) == (0, "From the one that runs.\n", "")
 
 
-async def test_a_model_that_fails_is_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_a_model_that_fails_is_a_sentence_on_standard_error(tmp_path: Path) -> None:
     async with ModelServer() as models:
         models.fail(status=500, times=10)
-        code, out, _ = await chat(environment(tmp_path, OPENAI_BASE_URL=models.url), "hello")
-        assert code == 0
-        assert "Try /retry" in out
+        code, out, err = await chat(environment(tmp_path, OPENAI_BASE_URL=models.url), "hello")
+        assert (code, out) == (1, "")
+        assert "OpenAI could not answer" in err
 
 
 async def test_what_was_said_is_not_readable_in_the_data_folder(tmp_path: Path) -> None:

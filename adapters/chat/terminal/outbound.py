@@ -176,6 +176,8 @@ class Stream:
             buttons = [{"label": b.label, "action": b.action} for b in reply.buttons]
             self.ended, self.final, self._grown = True, reply, None
             self._last = {"final": reply.text, "turn": reply.turn, "buttons": buttons}
+            if reply.failed:
+                self._last["failed"] = True
             self._news.set()
 
     def give_up(self, seconds: float) -> None:

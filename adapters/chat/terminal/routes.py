@@ -28,7 +28,7 @@ def routes(terminal: Terminal) -> list[web.RouteDef]:
 
     `GET /terminal/about?thread=` gives {"line", "missed"}. `POST /terminal/say` takes {text, thread, id, zone} and streams
     {"partial", "doing"} (the whole text so far), {"other"} (a reply to something else), then {"final", "turn", "buttons"}
-    or {"error"}; empty lines are signs of life. `POST /terminal/stop` takes {thread, id}. A refusal is {"error"},
+    (and "failed" where the model did not answer) or {"error"}; empty lines are signs of life. `POST /terminal/stop` takes {thread, id}. A refusal is {"error"},
     with "starting" where another try helps.
     """
     return [
