@@ -18,7 +18,7 @@ from core.messages import Message, Partial, Prompt, Reply, Said
 from core.people import People
 from core.ports import Model, Models
 from core.prompt import build, moment, to_summarise
-from core.records import Records
+from core.records import MESSAGE, Records
 from core.running import Pages, Running
 from core.seal import Box
 from core.store import Arg
@@ -28,7 +28,6 @@ from core.words import words
 
 log = logging.getLogger(__name__)
 
-MESSAGE = "message"
 REPLY = "reply"
 QUOTE = 600
 """Characters of a quoted message that a model sees."""

@@ -72,15 +72,15 @@ class Delivery:
         """Whether this process delivers to a place."""
         return (ref.platform, ref.space) in self._chats
 
-    def on_way(self, outbox: str) -> bool:
-        """Whether this process is delivering an entry of the outbox already."""
-        return outbox in self._on_way
+    def on_way(self, turn: str) -> bool:
+        """Whether this process is delivering the reply of a turn already. (Ids of outbox entries repeat across shards.)"""
+        return turn in self._on_way
 
     def deliver(self, out: Out) -> None:
         """Send a reply after the lane's earlier ones; returns at once."""
-        if out.outbox in self._on_way:
+        if out.reply.turn in self._on_way:
             return
-        self._on_way.add(out.outbox)
+        self._on_way.add(out.reply.turn)
         self._idle.clear()
         queue = self._queues.get(out.lane.id)
         if queue is not None:
@@ -107,7 +107,7 @@ class Delivery:
             except Exception:
                 log.exception("delivery to %s failed", out.reply.chat.platform)
             queue.popleft()
-            self._on_way.discard(out.outbox)
+            self._on_way.discard(out.reply.turn)
         del self._queues[lane]
         if not self._queues:
             self._idle.set()

@@ -14,7 +14,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from core import commands
-from core.conversation import MESSAGE, REPLY, Conversations, encode
+from core.conversation import REPLY, Conversations, encode
 from core.delivery import Delivery, Out, space_of
 from core.errors import ChatError, PieriaError, SealError, StoreError
 from core.keys import NEWS, Lane, lane_keys
@@ -22,7 +22,7 @@ from core.mailbox import Begun, Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
 from core.people import Known, People
 from core.ports import Chat, Models, Wakeups
-from core.records import Records
+from core.records import MESSAGE, Records
 from core.running import Running
 from core.store import Store
 from core.tools import Toolbox
@@ -314,7 +314,7 @@ class Engine:
         """Deliver what was committed and never delivered: by a process that died, or while the store was away."""
         for space in self.delivery.spaces():
             for waiting in await self._mailbox.outbox(space):
-                if self.delivery.on_way(waiting.id) or waiting.age() < older:
+                if self.delivery.on_way(waiting.turn) or waiting.age() < older:
                     continue
                 try:
                     box = await self._people.opened(waiting.owner)

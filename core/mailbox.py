@@ -290,6 +290,14 @@ class Mailbox:
         pipeline.lrange(lane.history(int(context.get("n", b"0"))), 0, -1)
         return context, tuple((await self._store.execute(pipeline))[0]), (owner or b"").decode()
 
+    async def waiting(self, lane: Lane) -> tuple[tuple[Entry, ...], str]:
+        """The messages that no committed turn has answered, oldest first, and the owner of their seals."""
+        pipeline = self._store.redis.pipeline(transaction=True)
+        pipeline.lrange(lane.mailbox, 0, -1)
+        pipeline.hget(lane.state, "who")
+        packed, owner = await self._store.execute(pipeline)
+        return tuple(_entry(one) for one in packed), (owner or b"").decode()
+
     async def awake(self, lane: Lane) -> bool:
         """Whether a turn of the lane runs or waits."""
         pipeline = self._store.redis.pipeline(transaction=False)

@@ -6,13 +6,17 @@ from core.errors import SealError
 from core.history import open_block
 from core.keys import Lane, chats_key, lane_keys
 from core.mailbox import Mailbox
-from core.messages import Account, ChatRef, Said
+from core.messages import Account, ChatRef, Message, Said
 from core.people import People
 from core.store import Store
 
 CARD = "card"
+MESSAGE = "message"
+"""What a waiting message is sealed as."""
 TITLE = 60
 """Characters of a title."""
+
+_message = msgspec.msgpack.Decoder(Message)
 
 
 class ChatCard(msgspec.Struct, frozen=True):
@@ -75,6 +79,22 @@ class Records:
         return [
             line for b in blocks for line in open_block(box, b) if line.role != "tool" and line.text and not line.calls
         ]
+
+    async def waiting(self, chat: ChatRef) -> list[Message]:
+        """What was sent and is not in the transcript yet, oldest first: its turn runs or is to come."""
+        entries, owner = await self._mailbox.waiting(lane_keys(self._people.lane(chat)))
+        if not entries:
+            return []
+        try:
+            box = await self._people.opened(owner)
+        except SealError:
+            return []
+        return [_message.decode(box.open(entry.body, MESSAGE)) for entry in entries]
+
+    async def model(self, chat: ChatRef) -> str:
+        """The model that was chosen for this chat, "" where it speaks with the default one."""
+        context, _, _ = await self._mailbox.context(lane_keys(self._people.lane(chat)))
+        return context.get("model", b"").decode()
 
     async def running(self, chat: ChatRef) -> bool:
         """Whether a turn runs or waits."""

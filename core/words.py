@@ -59,7 +59,7 @@ _TABLE: dict[str, dict[str, str]] = {
             "for example `OPENAI_API_KEY`, and start again.)*"
         ),
         "offline": (
-            "No model is there yet: {why} Commands and the calculator work: type `!calc 2 * 21` or plain arithmetic."
+            "No model is there yet: {why} Commands work all the same, and so does plain arithmetic such as `2 * 21`."
         ),
         "better_model": "For a better answer set a provider's key, such as OPENAI_API_KEY, and start again.",
         "retry": "Try again",

@@ -522,3 +522,15 @@ async def test_nothing_that_people_said_lies_in_the_store_in_plain_text(store: S
         dumps += [k + (await store.redis.dump(k) or b"") async for k in store.redis.scan_iter()]
     assert dumps
     assert not [d for d in dumps if words in d or b"Lovelace" in d or b"ada" in d]
+
+
+async def test_many_chats_are_answered_at_once(store: Store) -> None:
+    places = [ChatRef("stage", "bot", f"room {n}") for n in range(200)]
+    async with stage(store) as s:
+        async with asyncio.TaskGroup() as tasks:
+            for place in places:
+                tasks.create_task(s.say("hello", chat=place, who=Account("stage", "bot", place.chat)))
+        async with asyncio.timeout(5.0):
+            while len(s.board.finals) < len(places):
+                await asyncio.sleep(0.01)
+        assert {where.chat for where, _ in s.board.finals} == {place.chat for place in places}
