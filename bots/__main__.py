@@ -1,4 +1,4 @@
-"""`pieria run | chat | approve`: reads settings, starts the store at once, and hands over to the wiring."""
+"""`pieria run | chat | approve | allow | admin`: reads settings, starts the store at once, and hands over to the wiring."""
 
 import argparse
 import os
@@ -76,6 +76,11 @@ def _arguments() -> argparse.ArgumentParser:
     approve = commands.add_parser("approve", help="let in the account that shows a code")
     approve.add_argument("code")
     approve.add_argument("--yes", action="store_true", help="do not ask")
+    allow = commands.add_parser("allow", help="let in an account by its id")
+    admin = commands.add_parser("admin", help="who rules the installation")
+    admin.add_argument("what", choices=["add", "remove", "list"])
+    allow.add_argument("account", metavar="PLATFORM:ID", help="such as telegram:123456789")
+    admin.add_argument("account", metavar="PLATFORM:ID", nargs="?")
     return parser
 
 

@@ -73,6 +73,12 @@ class Settings(msgspec.Struct, frozen=True):
     access: Policy
     zone: str
 
+    def secrets(self) -> list[str]:
+        """Every secret that is set, for the filter that keeps them out of logs."""
+        told = [getattr(self, name) for name in self.__struct_fields__]
+        told += [provider.key for provider in self.providers.values()]
+        return [secret.reveal() for secret in told if isinstance(secret, Secret) and secret]
+
 
 def read(environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings of a program that starts in `folder`. Raises SettingsError."""
@@ -86,7 +92,7 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         telegram_webhook_secret=values.secret("TELEGRAM_WEBHOOK_SECRET"),
         model=values.checked("PIERIA_MODEL", _models, ()),
         providers=values.providers(),
-        redis_url=values.secret("REDIS_URL"),
+        redis_url=values.store("REDIS_URL"),
         data=data if data.is_absolute() else folder / data,
         cache=Path(values.text("PIERIA_CACHE") or _cache_home(environment)).expanduser(),
         weights=values.text("PIERIA_WEIGHTS"),
@@ -136,6 +142,14 @@ class _Values:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SettingsError(f"{name} is {text[:80]!r}, but must be a URL such as https://example.org.")
         return text.rstrip("/")
+
+    def store(self, name: str) -> Secret:
+        secret = self.secret(name)
+        if secret and not secret.reveal().startswith(("redis://", "rediss://", "unix://")):
+            raise SettingsError(
+                f"{name} must begin with redis://, rediss:// or unix://, such as redis://localhost:6379/0."
+            )
+        return secret
 
     def providers(self) -> dict[str, Provider]:
         found: dict[str, Provider] = {}

@@ -34,6 +34,8 @@ MOST_INPUT = 1_000_000
 KEPT = 500
 """Lines of the prompt's history."""
 FAILED, EMPTY, INTERRUPTED = 1, 2, 130
+PASTE_ENDS = b"\x1b[?2004l"
+"""Tells a terminal to send pasted text like typed text again."""
 
 _Result = TypeVar("_Result")
 
@@ -143,9 +145,10 @@ async def _conversation(line: Line, past: Past | None) -> int:
     for text in missed:
         await _print(f"{DIM}While you were away:{OFF}\n{ansi(text, _size()[0])}\n")
     readline.set_history_length(KEPT)
+    readline.parse_and_bind("set enable-bracketed-paste on")  # several pasted lines are one message
     for typed in past.lines() if past else []:
         readline.add_history(typed)
-    with _tty_as_it_was():
+    with _tty_as_it_was(), _paste_as_it_was():
         while True:
             try:
                 lines = await _unless_interrupted(_beside(_prompt))
@@ -320,6 +323,16 @@ def _tty_as_it_was() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(0, termios.TCSANOW, before)
+
+
+@contextlib.contextmanager
+def _paste_as_it_was() -> Iterator[None]:
+    """A prompt that is left behind cannot tell the terminal itself that it is over."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            _write(PASTE_ENDS)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import msgspec
 from adapters import PLATFORMS
 from adapters.child import socket_path
 from adapters.http import Http
+from adapters.models.offline import Offline
 from adapters.models.registry import Plan, Registry, bar
 from adapters.queue.local import Local
 from adapters.tools.science import calculator
@@ -26,7 +27,7 @@ from core.engine import Engine
 from core.errors import PieriaError, SettingsError, StoreError
 from core.keys import DAY
 from core.mailbox import Rules
-from core.messages import Account, ChatRef, Said
+from core.messages import Account, ChatRef, Message, Said
 from core.people import People
 from core.ports import Chat
 from core.prompt import warming
@@ -160,6 +161,14 @@ class PageRecords:
         """What was said in the chat's current conversation."""
         return await self._records.transcript(chat)
 
+    async def waiting(self, chat: ChatRef) -> list[Message]:
+        """What was sent and is not in the transcript yet."""
+        return await self._records.waiting(chat)
+
+    async def model(self, chat: ChatRef) -> str:
+        """The model that was chosen for this chat."""
+        return await self._records.model(chat)
+
     async def running(self, chat: ChatRef) -> bool:
         """Whether a turn of this chat runs or waits."""
         return await self._records.running(chat)
@@ -237,7 +246,9 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
             if parts.models.progress:
                 settled = tasks.create_task(parts.models.settled())
                 await asyncio.wait((settled, serving), return_when=asyncio.FIRST_COMPLETED)
-                print(f"  Model ready: {parts.models.speaking} ({parts.models.why})\n", flush=True)
+                if not settled.cancel():
+                    what = "No model" if parts.models.speaking == Offline.name else "Model ready"
+                    print(f"  {what}: {parts.models.speaking} ({parts.models.why})\n", flush=True)
             await serving
             preparing.cancel()
             if valkey is not None:

@@ -14,7 +14,7 @@ from core.delivery import Delivery, Live, Out, space_of
 from core.errors import ModelError, PieriaError, PromptTooLong, SealError
 from core.history import open_block, open_summary, seal_block, seal_summary, with_facts
 from core.mailbox import Begun, Committed, Mailbox
-from core.messages import Message, Partial, Prompt, Reply, Said
+from core.messages import Button, Message, Partial, Prompt, Reply, Said
 from core.people import People
 from core.ports import Model, Models
 from core.prompt import build, moment, to_summarise
@@ -256,6 +256,7 @@ class Conversations:
             reply_to=newest.message_id,
             shown=written.shown,
             failed=written.failed,
+            buttons=(Button(words("retry", newest.language or "en"), "/retry"),) if written.failed else (),
         )
         committed = await self._mailbox.commit(
             begun,

@@ -47,9 +47,17 @@ def _whole_formula(block: str) -> str:
             continue
         if last >= 0 and block.find(closing, last + 2) < 0 and block[:last].count("`") % 2 == 0:
             block = block[:last]
+    half = HALF_FORMULA.search(block)
+    if half and block[: half.start()].count("`") % 2 == 0:
+        dollars = block[: half.start()].replace("$$", "").replace(r"\$", "").count("$")
+        block = block if dollars % 2 else block[: half.start()]
     return block
 
 
+# A dollar that a digit or two words follow is rather money, or a variable of a shell, than a formula.
+HALF_FORMULA = re.compile(
+    r"(?<![\\$])\$(?!\s|\$|\d[^\\^_]*$)(?![^$\n]*(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,})[^$`\n]{0,200}$"
+)
 DELIMITER = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 
 

@@ -28,7 +28,12 @@ class Kind(msgspec.Struct, frozen=True):
 TABLE = (
     Kind("pieria:meta", "hash", "permanent", "schema, shards, fingerprint of the installation's key"),
     Kind("pieria:key:<owner>", "string", "permanent", "the owner's data key, wrapped; deleted by forgetting"),
-    Kind("pieria:account:<account>", "hash", "permanent", "person, access and sealed name of an account"),
+    Kind(
+        "pieria:account:<account>",
+        "hash",
+        "permanent",
+        "person and access of an account; sealed, who it is, once it was let in",
+    ),
     Kind("pieria:chats:<person>", "hash", "PIERIA_KEEP after the last turn", "sealed cards of a person's stored chats"),
     Kind("pieria:admins", "set", "permanent", "accounts that rule the installation"),
     Kind("pieria:claim", "string", "a day", "code that makes its sender the operator"),

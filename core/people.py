@@ -55,6 +55,8 @@ class People:
         self._near: OrderedDict[str, tuple[float, Known]] = OrderedDict()
         self.strangers = seal.name("strangers")
         """Owner of what is said to people who are not let in."""
+        self.installation = seal.name("installation")
+        """Owner of what the operator keeps, such as who rules."""
 
     def owner(self, chat: ChatRef, known: Known) -> str:
         """Whose key seals what is said in this chat: the person's in private, the group's own in a group."""
@@ -161,6 +163,19 @@ class People:
         pipeline.publish(NEWS, self.sender(account))
         await self._store.execute(pipeline)
 
+    async def rulers(self) -> list[Account]:
+        """The accounts that rule the installation."""
+        box = await self._ring.box(self.installation)
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.smembers(ADMINS)
+        names = [name.decode() for name in (await self._store.execute(pipeline))[0]]
+        pipeline = self._store.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.hget(account_key(name), "who")
+        sealed = await self._store.execute(pipeline) if names else []
+        found = [msgspec.msgpack.decode(box.open(s, "account"), type=Account) for s in sealed if s]
+        return sorted(found, key=lambda a: (a.platform, a.user))
+
     async def admins(self) -> int:
         """How many accounts rule the installation."""
         pipeline = self._store.redis.pipeline(transaction=False)
@@ -196,8 +211,10 @@ class People:
     async def _grant(self, account: Account, *, admin: bool) -> None:
         name = self.sender(account)
         await self._become(name, secrets.token_hex(16))
+        box = await self._ring.box(self.installation)
+        who = box.seal(msgspec.msgpack.encode(account), "account")
         pipeline = self._store.redis.pipeline(transaction=True)
-        pipeline.hset(account_key(name), "ok", "1")
+        pipeline.hset(account_key(name), mapping={"ok": "1", "who": who})
         if admin:
             pipeline.sadd(ADMINS, name)
         pipeline.delete(asked_key(name))

@@ -88,8 +88,15 @@ async def running(settings: dict[str, str]) -> AsyncIterator[Program]:
 
 async def chat(settings: dict[str, str], typed: str, *arguments: str, seconds: float = 60.0) -> tuple[int, str, str]:
     """`echo typed | pieria chat`: exit code, standard output, standard error."""
+    return await command(settings, "chat", *arguments, typed=typed, seconds=seconds)
+
+
+async def command(
+    settings: dict[str, str], *arguments: str, typed: str = "", seconds: float = 30.0
+) -> tuple[int, str, str]:
+    """`pieria …`: exit code, standard output, standard error."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bots", "chat", *arguments),
+        *(sys.executable, "-m", "bots", *arguments),
         cwd=ROOT,
         env=settings,
         stdin=asyncio.subprocess.PIPE,

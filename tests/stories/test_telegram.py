@@ -1,6 +1,7 @@
 """A person on Telegram, an operator who has set a token and nothing else special."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from tests.conftest import wait_until
 from tests.servers.models import ModelServer, Reply, Seen
 from tests.servers.telegram import TOKEN, TelegramServer
-from tests.stories.program import environment, plain_text_in, running
+from tests.stories.program import command, environment, plain_text_in, running
 
 LONG = "\n\n".join(
     f"Paragraph {n}: snake_case, 2 * 3 * 4 = 24, a < b & c > d, $5 and $6, emoji 👩‍👩‍👧‍👦, "
@@ -147,6 +148,39 @@ async def test_a_stranger_is_let_in_by_the_operator(tmp_path: Path) -> None:
         await chat.replies(2)
         await chat.say(ada, "and now?")
         assert "private" not in (await chat.replies(3))[2].text
+
+
+async def test_the_operator_lets_a_stranger_in_from_the_shell(tmp_path: Path) -> None:
+    async with town(tmp_path, PIERIA_ACCESS="pairing") as (telegram, _, settings), running(settings):
+        ada, bob = telegram.person(id=1, name="Ada"), telegram.person(id=2, name="Bob")
+        chats = [telegram.private(person) for person in (ada, bob)]
+        await chats[0].say(ada, "hello?")
+        (told,) = await chats[0].replies(1)
+        code = re.search(r"[A-Z2-9]{4}-[A-Z2-9]{4}", told.text).group()
+        status, out, _ = await command(settings, "approve", code, typed="y\n")
+        assert status == 0
+        assert "Ada on telegram, id 1" in out
+        assert (await command(settings, "approve", code))[0] == 1
+        assert (await command(settings, "allow", "telegram:2"))[0] == 0
+        assert (await command(settings, "admin", "add", "telegram:2"))[0] == 0
+        assert (await command(settings, "admin", "list"))[1] == "telegram:2\n"
+        await chats[0].say(ada, "and now?")
+        assert "and now?" in (await chats[0].replies(2))[1].text
+        await chats[1].say(bob, "/whoami")
+        assert "admin" in (await chats[1].replies(1))[0].text
+
+
+async def test_a_failed_answer_offers_to_try_again(tmp_path: Path) -> None:
+    async with town(tmp_path) as (telegram, models, settings), running(settings):
+        ada = telegram.person(id=1, name="Ada")
+        chat = telegram.private(ada)
+        models.fail(status=401)
+        await chat.say(ada, "question")
+        (failed,) = await chat.replies(1)
+        models.reply("an answer")
+        await chat.press(ada, "Try again")
+        assert (await chat.replies(2))[1].text == "an answer"
+        assert "OPENAI_API_KEY" in failed.text
 
 
 async def test_no_secret_stands_in_what_the_program_prints(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""`pieria approve | allow | admin`: who may talk, who rules; beside a running program or alone."""
+
+import argparse
+import asyncio
+
+from bots.settings import Settings
+from bots.wiring import installation_key
+from core.errors import PieriaError, SettingsError
+from core.messages import Account
+from core.people import OPERATOR, People
+from core.seal import Keyring, Seal
+from core.store import Store
+
+
+async def access(arguments: argparse.Namespace, settings: Settings, url: str) -> int:
+    """Carry one of the commands out on the store at `url`; returns the exit code."""
+    seal = Seal(installation_key(settings))
+    store = Store(url)
+    try:
+        await store.open(seal.fingerprint)
+        people = People(store, seal, Keyring(seal, store.fetch_or_set), settings.access)
+        if arguments.command == "approve":
+            return await _approve(people, arguments.code, ask=not arguments.yes)
+        if arguments.command == "admin" and arguments.what == "list":
+            for account in await people.rulers():
+                print(f"{account.platform}:{account.user}")
+            return 0
+        account = _account(arguments.account, settings)
+        if arguments.command == "allow":
+            await people.allow(account)
+            print("Let in. They can write now.")
+        elif arguments.what == "add":
+            await people.crown(account)
+            print("Rules the installation now.")
+        else:
+            await people.uncrown(account)
+            print("Rules no more; may still talk.")
+        return 0
+    finally:
+        await store.close()
+
+
+async def _approve(people: People, code: str, *, ask: bool) -> int:
+    found = await people.waiting(code)
+    if found is None:
+        raise PieriaError("Nobody waits with that code: codes are valid for an hour. Ask them to write again.")
+    print(f"{found.name or 'Somebody'} on {found.account.platform}, id {found.account.user}")
+    if ask:
+        answer = await asyncio.to_thread(input, "Let them in? [y/N] ")
+        if answer.strip().lower() not in {"y", "yes"}:
+            print("Not let in.")
+            return 1
+    await people.approve(code)
+    print("Let in. They can write now.")
+    return 0
+
+
+def _account(told: str | None, settings: Settings) -> Account:
+    """The account that PLATFORM:ID names, as the bot of these settings meets it."""
+    platform, _, user = (told or "").partition(":")
+    spaces = {
+        "telegram": settings.telegram_token.reveal().partition(":")[0],
+        "terminal": "local",
+        "web": "page",
+    }
+    if platform not in spaces or not user:
+        raise SettingsError(
+            f"Name the account as PLATFORM:ID, such as telegram:123456789; {told or 'nothing'!r} is none."
+        )
+    if not spaces[platform]:
+        raise SettingsError(f"Set the token of {platform} first: an account is known through our bot.")
+    if platform != "telegram" and user != OPERATOR:
+        raise SettingsError(f"On {platform} there is only {platform}:{OPERATOR}.")
+    return Account(platform, spaces[platform], user)
