@@ -19,6 +19,8 @@ from adapters.child import Child, socket_path
 from core.errors import StoreError
 
 MOST_MEMORY = 2 * 1024**3
+LEAST_ROOM = 1024**2
+"""Bytes without which it cannot begin."""
 LOCK = "lock"
 """Held by the program that runs on the folder."""
 FILES_LOCK = "valkey.lock"
@@ -56,6 +58,7 @@ class Valkey:
         binary = _binary()
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._check_ours()
             self.folder.chmod(0o700)
             self.socket = socket_path(self.folder, "valkey.sock")
             self._lock = _locked(self.folder / LOCK, wait=False)
@@ -73,6 +76,14 @@ class Valkey:
         except OSError as error:
             self.close()
             raise StoreError(f"The data folder {self.folder} cannot be used: {error.strerror}.") from error
+
+    def _check_ours(self) -> None:
+        """A folder with somebody else's files in it must not become ours: nobody but us could open it any more."""
+        held = {path.name for path in self.folder.iterdir()}
+        if held - {"pieria.toml"} and not held & {LOCK, "key"}:
+            raise StoreError(
+                f"{self.folder} holds other files: set PIERIA_DATA to a folder of its own, or an empty one."
+            )
 
     async def ready(self, seconds: float = 20.0) -> None:
         """Wait until the server answers and has read its files."""
@@ -142,7 +153,10 @@ class Valkey:
             lines = path.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        return f"{lines[-1][:300]} (more in {path})" if lines else "it left no log."
+        if lines:
+            return f"{lines[-1][:300]} (more in {path})"
+        full = shutil.disk_usage(self.folder).free < LEAST_ROOM
+        return f"the disk of {self.folder} is full." if full else "it left no log."
 
 
 def socket_of(folder: Path) -> Path:

@@ -4,14 +4,18 @@ A process of its own: it crashes without us, ends with us, and never takes all c
 """
 
 import asyncio
+import hashlib
+import json
 import logging
 import os
 import platform
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from adapters.child import Child, socket_path
+from adapters.models.builtin_server import SLOTS
 from adapters.models.weights import Weights, known
 from core.errors import ModelFailed, ModelUnknown
 
@@ -82,10 +86,16 @@ class BuiltinServer:
     window = 4096
     """Tokens that a request may have, the answer with it. More would be slow to read: about 100 tokens a second a core."""
 
-    def __init__(self, weights: Path, data: Path) -> None:
+    def __init__(self, weights: Path, data: Path, beginning: bytes = b"") -> None:
+        """`beginning` stands for what every prompt begins with: what was kept of another one is not taken."""
+        self.prepared = False
+        """Whether it knows the beginning of every prompt already."""
         self.socket = socket_path(data, "llm.sock")
         self._weights = weights
         self._log = data / LOG
+        self._folder = data / "builtin"
+        known_by = f"{weights.name} {version('xllamacpp')} {self.window} ".encode() + beginning
+        self._kept = self._folder / f"{hashlib.sha256(known_by).hexdigest()[:32]}.read"
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ready = False
@@ -94,6 +104,26 @@ class BuiltinServer:
         """Start it and wait until it answers; from then on it is started again whenever it dies. Raises ModelFailed."""
         await self._spawn()
         self._keeping = asyncio.create_task(self._keep_alive(), name="built-in model")
+
+    async def keep(self) -> None:
+        """Keep what it has read, so that the next start need not read it again: seconds on a small machine.
+
+        To be called before anybody's words reach it: the file is not sealed.
+        """
+        try:
+            fresh = [self._folder / f"{slot}.new" for slot in range(SLOTS)]
+            for slot, file in enumerate(fresh):
+                await self._ask("POST", f"/slots/{slot}?action=save", _named(file))
+            if there := [file for file in fresh if file.is_file()]:
+                fullest = max(there, key=lambda file: file.stat().st_size)
+                fullest.chmod(0o600)
+                fullest.replace(self._kept)
+                self.prepared = True
+            for old in self._folder.iterdir():
+                if old != self._kept:
+                    old.unlink()
+        except OSError as error:
+            log.info("what the built-in model has read is not kept: %s", error)
 
     async def warm(self, request: bytes) -> None:
         """Let it read a Chat Completions body (JSON, with `max_tokens` 1), so that the next one that begins alike is quick."""
@@ -120,9 +150,10 @@ class BuiltinServer:
     async def _spawn(self) -> None:
         self._end()
         self.socket.unlink(missing_ok=True)
+        self._folder.mkdir(exist_ok=True, mode=0o700)
         threads = max(1, cores() - 1)
         command = [sys.executable, "-P", "-m", "adapters.models.builtin_server"]
-        command += [str(self._weights), str(self.socket), str(threads), str(self.window)]
+        command += [str(self._weights), str(self.socket), str(threads), str(self.window), str(self._folder)]
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         # Threads that spin while they wait starve each other on a busy machine: 98 tokens a second became 3.
         environment |= {"GOMP_SPINCOUNT": "0", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
@@ -139,6 +170,8 @@ class BuiltinServer:
                 f"The built-in model did not load within {LOAD_SECONDS:.0f} s: see {self._log}."
             ) from None
         self.socket.chmod(0o600)
+        if self._kept.is_file():
+            self.prepared = await self._ask("POST", "/slots/0?action=restore", _named(self._kept)) == 200
         self._ready = True
 
     async def _keep_alive(self) -> None:
@@ -186,3 +219,7 @@ class BuiltinServer:
         except OSError:
             lines = []
         return f"{lines[-1][:300]} (more in {self._log})" if lines else "it left no log."
+
+
+def _named(file: Path) -> bytes:
+    return json.dumps({"filename": file.name}).encode()

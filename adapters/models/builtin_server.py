@@ -1,4 +1,4 @@
-"""The program of the built-in model's child process: `python -m adapters.models.builtin_server WEIGHTS SOCKET THREADS WINDOW`.
+"""The program of the built-in model's child process: `… builtin_server WEIGHTS SOCKET THREADS WINDOW FOLDER`.
 
 Answers on the unix socket until it is ended by a signal.
 """
@@ -14,8 +14,8 @@ TEMPERATURE = 0.2
 """A small model that is let loose makes things up."""
 
 
-def main(weights: str, socket: str, threads: int, window: int) -> None:
-    """Load the weights and serve."""
+def main(weights: str, socket: str, threads: int, window: int, folder: str) -> None:
+    """Load the weights and serve. What was read is kept in, and taken from, files of the folder."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -33,6 +33,7 @@ def main(weights: str, socket: str, threads: int, window: int) -> None:
         offline=True,
         endpoint_slots=False,
         cache_ram_mib=PROMPT_CACHE_MB,
+        slot_save_path=f"{folder}/",
         sse_ping_interval=5,
     )
     _set(params.sampling, temp=TEMPERATURE, penalty_repeat=1.1)
@@ -48,4 +49,4 @@ def _set(params: Any, **values: object) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -68,21 +68,22 @@ class Registry:
     async def prepare(self, *, warm: bool = False) -> None:
         """Choose, fetch and start; never raises, what fails leads to the offline mode that says why.
 
-        `warm`: then let a built-in model read what every prompt begins with, so that the first answer comes sooner.
+        `warm`: let a built-in model read what every prompt begins with before anybody speaks with it, which it then knows at
+        later starts too. Whoever asks meanwhile would wait for that reading in any case.
         """
         chosen = self._future()
         try:
             model = await self._choose()
         except PieriaError as error:
             sentence = error.sentence
-            log.warning("no model: %s", sentence)
+            log.info("no model: %s", sentence)  # people read it in the table, and in the offline mode's answer
             self.why = sentence
             model = Offline(lambda: words("offline", why=sentence), self._plan.arithmetic)
+        if warm and self._builtin is not None and model.can("small") and not self._builtin.prepared:
+            await self._warm(model, self._builtin)
         self._doing = ""
         if not chosen.done():
             chosen.set_result(model)
-        if warm and model.can("small"):
-            await self._warm(model)
 
     async def default(self) -> Model:
         """The model that speaks unless a chat chose another; waits while it is being made ready."""
@@ -94,9 +95,11 @@ class Registry:
 
     def named(self, name: str) -> Model | None:
         """A model by `provider:model`, None where its provider is not set up here."""
+        provider, _, model = name.partition(":")
+        if provider == BUILTIN and self._doing:
+            return None  # what it reads now is kept in a file, and must be nobody's words
         if name in self._near:
             return self._near[name]
-        provider, _, model = name.partition(":")
         if not model or provider not in self._plan.providers or not _spoken(provider):
             return None
         return self._hosted(provider, model)
@@ -150,7 +153,10 @@ class Registry:
             models = [await self._explicit(name) for name in plan.models]
             return models[0] if len(models) == 1 else Fallback(tuple(models))
         for provider, (key, _) in plan.providers.items():
-            if key and (default := catalogue.provider(provider).default):
+            if key and not _spoken(provider):
+                label = catalogue.provider(provider).label
+                log.warning("%s_API_KEY is set, but Pieria does not speak with %s yet", provider.upper(), label)
+            elif key and (default := catalogue.provider(provider).default):
                 self.why = f"{provider.upper()}_API_KEY is set"
                 return self._hosted(
                     provider, default if not plan.providers[provider][1] else await self._first(provider)
@@ -170,8 +176,10 @@ class Registry:
         provider, _, model = name.partition(":")
         if provider == BUILTIN:
             return await self._local(model)
-        if not _spoken(provider):
-            known = ", ".join((*filter(_spoken, catalogue.providers()), BUILTIN))
+        if not (_spoken(provider) and catalogue.provider(provider).base_url):
+            known = ", ".join(
+                (*(p for p, what in catalogue.providers().items() if _spoken(p) and what.base_url), BUILTIN)
+            )
             raise SettingsError(
                 f"PIERIA_MODEL names the provider {provider!r}, which is not known here. Known: {known}."
             )
@@ -196,7 +204,7 @@ class Registry:
     async def _local(self, name: str) -> Model:
         from adapters.models import weights
         from adapters.models.builtin import BuiltinServer, fitting
-        from adapters.models.json_tools import JsonTools
+        from adapters.models.json_tools import JsonTools, routing
 
         plan = self._plan
         wanted = fitting(name)
@@ -209,7 +217,7 @@ class Registry:
 
         path = await weights.fetch(self._http, wanted, plan.cache, mirror=plan.weights, progress=progress)
         self._doing = "loading the built-in model"
-        self._builtin = BuiltinServer(path, plan.data)
+        self._builtin = BuiltinServer(path, plan.data, msgspec.json.encode(routing(plan.first)))
         await self._builtin.start()
         self.remark = words("first_builtin")
         inner = ChatCompletions(
@@ -223,11 +231,12 @@ class Registry:
         )
         return self._keep(JsonTools(inner))
 
-    async def _warm(self, model: Model) -> None:
+    async def _warm(self, model: Model, server: "BuiltinServer") -> None:
         try:
             async with asyncio.timeout(30.0), aclosing(model.stream(self._plan.first)) as events:
                 async for _ in events:
                     break
+            await server.keep()
         except (ModelError, TimeoutError) as error:
             log.info("the built-in model is cold: %s", error)
 

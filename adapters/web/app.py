@@ -5,8 +5,11 @@ and Origin are checked on every request before anything else. Routes come from o
 """
 
 import contextlib
+import errno
 import ipaddress
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Iterable
 from urllib.parse import urlsplit
 
@@ -77,8 +80,7 @@ async def serve(
         try:
             await site.start()
         except OSError as error:
-            where = f"PIERIA_HOST={host}, PIERIA_PORT={port}" if uds is None else uds
-            raise SettingsError(f"The page cannot listen at {where}: {error.strerror}. Choose a free one.") from error
+            raise SettingsError(_why_not(error, host, port) if uds is None else f"{uds}: {error.strerror}.") from error
         yield _url(runner, host) if uds is None else f"unix:{uds}"
     finally:
         await runner.cleanup()
@@ -105,6 +107,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    where = f"PIERIA_HOST={host}, PIERIA_PORT={port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"The page cannot listen at {where}: another program does. Choose a free port, such as {port + 1}."
+    # asyncio puts a text of its own around the system's; a name that nobody knows has a number of another kind
+    reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+    return f"The page cannot listen at {where}: {reason}. PIERIA_HOST must be an address of this machine."
 
 
 def _url(runner: web.AppRunner, host: str) -> str:

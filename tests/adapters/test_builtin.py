@@ -122,6 +122,42 @@ class TestOnRealWeights:
         assert server.socket.stat().st_mode & 0o077 == 0
         assert server.socket.parent.stat().st_mode & 0o077 == 0
 
+    async def test_what_it_has_read_is_known_at_the_next_start(self, http: Http, file: Path, tmp_path: Path) -> None:
+        beginning = {"role": "system", "content": "You are a pilot on a small boat, who answers kindly. " * 12}
+
+        async def read_anew(server: BuiltinServer) -> int:
+            told = await answer(http, server, messages=[beginning, {"role": "user", "content": "Hi"}], max_tokens=1)
+            return told["timings"]["prompt_n"]
+
+        kept = tmp_path / "builtin"
+        for same, known_already in ((b"a", False), (b"a", True), (b"b", False)):
+            server = BuiltinServer(file, tmp_path, same)
+            try:
+                await server.start()
+                assert server.prepared is known_already
+                assert (await read_anew(server) < 20) is known_already
+                if same == b"a" and not known_already:
+                    await server.keep()
+                    assert server.prepared
+                    assert [path.stat().st_mode & 0o077 for path in kept.iterdir()] == [0]
+            finally:
+                await server.close()
+
+    async def test_a_damaged_file_of_what_it_has_read_is_read_anew(self, file: Path, tmp_path: Path) -> None:
+        server = BuiltinServer(file, tmp_path, b"a")
+        try:
+            await server.start()
+            await server.keep()
+            (kept,) = (tmp_path / "builtin").iterdir()
+        finally:
+            await server.close()
+        kept.write_bytes(b"nonsense" * 1000)
+        try:
+            await server.start()
+            assert not server.prepared
+        finally:
+            await server.close()
+
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process's environment")
     async def test_keys_and_tokens_are_not_handed_on(
         self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,13 +15,6 @@ from adapters.http import HIDDEN, Http, Redaction, loopback, precise, quiet, red
 LIMITS = httpx.Timeout(5.0)
 
 
-@pytest.fixture
-async def http():
-    opened = Http()
-    yield opened
-    await opened.close()
-
-
 async def served(handler, make_site):
     runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0.1)
     await runner.setup()

@@ -202,3 +202,11 @@ def test_without_any_server_the_remedy_is_one_sentence(tmp_path: Path, monkeypat
     )
     assert "StoreError: No Valkey comes for this machine" in told.stderr
     assert "REDIS_URL" in told.stderr
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreError, match="other files"):
+        Valkey(tmp_path).spawn()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755

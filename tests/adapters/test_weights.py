@@ -114,13 +114,6 @@ async def source() -> AsyncIterator[Source]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http()
-    yield made
-    await made.close()
-
-
 def model(source: Source, hub: str = "/hub/model.gguf", *, packages: bool = False) -> Weights:
     return Weights(
         name="small",

@@ -43,6 +43,7 @@ def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_fol
         ("TELEGRAM_API_URL", "api.telegram.org", "https://"),
         ("OPENAI_BASE_URL", "localhost:1234", "https://"),
         ("TELEGRAM_BOT_TOKEN", "1:a b", "without them"),
+        ("REDIS_URL", "localhost:6379", "redis://"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_the_remedy(tmp_path: Path, name: str, value: str, remedy: str) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pty
 import re
+import readline
 import shutil
 import signal
 import stat
@@ -314,6 +315,20 @@ async def test_a_backslash_goes_on_with_the_next_line_and_an_empty_line_says_not
         here.types("/quit\n")
         assert await here.left() == 0
     assert engine.texts == ["one\ntwo"]
+
+
+@pytest.mark.skipif("libedit" in (readline.__doc__ or ""), reason="this Python's line editor knows no pasted text")
+async def test_pasted_lines_are_one_message_and_the_terminal_is_left_as_it_was(engine):
+    async with person(engine) as here:
+        await here.prompt()
+        assert here.raw.rpartition("\x1b[?2004")[2].startswith("h")
+        here.types("\x1b[200~one\ntwo\n\nthree\x1b[201~\n")
+        await here.sees("You said")
+        await here.prompt()
+        await press_ctrl_c(here)
+        assert await here.left() == 0
+        assert here.read().rpartition("\x1b[?2004")[2].startswith("l")
+    assert engine.texts == ["one\ntwo\n\nthree"]
 
 
 async def test_ctrl_c_stops_a_reply_and_says_so_and_at_the_prompt_it_leaves(engine):
