@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 
 import aiohttp
 import msgspec
@@ -263,9 +264,24 @@ async def test_a_taken_port_is_one_clear_sentence():
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"PIERIA_PORT={port}"):
+        with pytest.raises(SettingsError) as raised:
             async with serve(app(groups()), "127.0.0.1", port):
                 pass
+    where = f"PIERIA_HOST=127.0.0.1, PIERIA_PORT={port}"
+    wanted = f"The page cannot listen at {where}: another program does. Choose a free port, such as {port + 1}."
+    assert raised.value.sentence == wanted
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"), [("192.0.2.7", "Cannot assign requested address"), ("999.1.1.1", "not known")]
+)
+async def test_an_address_that_is_not_this_machines_is_one_clear_sentence(host, reason):
+    with pytest.raises(SettingsError, match=f"PIERIA_HOST={host}.*an address of this machine") as raised:
+        async with serve(app(groups()), host, 0, password="p"):
+            pass
+    if sys.platform == "linux":  # every system has words of its own
+        assert reason in raised.value.sentence
+    assert "(" not in raised.value.sentence
 
 
 async def test_a_unix_socket_serves_without_a_port(tmp_path):

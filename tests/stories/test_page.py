@@ -397,12 +397,13 @@ async def test_commands_are_offered_as_they_are_typed(browser):
         await page.wait_for_selector("#commands:not([hidden])")
         assert await page.locator("#commands b").all_inner_texts() == ["/help", "/new", "/stop"]
         await page.keyboard.press("ArrowDown")
-        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
         assert await page.input_value("#words") == "/new "
-        await page.fill("#words", "/help")
+        await page.fill("#words", "/")
         await page.keyboard.press("Enter")
         await answered(page)
         assert engine.taken[0].text == "/help"
+        assert await page.locator(".retry").count() == 0
 
 
 async def test_the_first_look_tells_who_speaks_and_offers_a_start(browser):
@@ -524,6 +525,11 @@ async def test_text_runs_in_its_own_direction(browser):
         await answered(page)
         assert await page.evaluate("getComputedStyle(document.querySelector('.reply .said p')).direction") == "rtl"
         assert await page.evaluate("getComputedStyle(document.querySelector('.own .said')).direction") == "rtl"
+        engine.replies["قائمة"] = "1. أولا\n2. ثانيا\n\n> اقتباس\n\n- أ\n\n- ب"
+        await ask(page, "قائمة")
+        await answered(page, 2)
+        for part in ("ol", "ol li", "blockquote", "ul", "ul li"):
+            assert await page.evaluate(f"getComputedStyle(document.querySelector('.said {part}')).direction") == "rtl"
 
 
 async def test_a_password_opens_the_page_and_signing_out_closes_it(browser):

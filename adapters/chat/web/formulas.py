@@ -3,7 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from functools import lru_cache
-from html import escape
+from html import escape, unescape
 
 from latex2mathml import exceptions
 from latex2mathml.converter import convert_to_element
@@ -22,6 +22,8 @@ _REFUSALS: tuple[type[Exception], ...] = (
     StopIteration,
 )
 _ENVIRONMENTS = re.compile(r"\\(begin|end)\{(aligned|align|alignedat|eqnarray\*?|gathered|gather\*?)\}")
+_SIGNS = frozenset("±∓•⧵~⟂⟺⟹⟸¬")
+"""Operators that the converter takes for names."""
 _ENTITY = re.compile(r"&amp;(#x[0-9A-Fa-f]{1,6};)")
 
 
@@ -38,6 +40,9 @@ def mathml(latex: str, display: bool) -> str:
         return _code(source)
     if any((part.text or "").startswith("\\") for part in element.iter()):
         return _code(source)  # a macro that it does not know, written out
+    for part in element.iter("mi"):
+        if part.text and unescape(part.text) in _SIGNS:
+            part.tag = "mo"  # else it stands without the space around it
     element.attrib.pop("xmlns", None)
     element.set("alttext", source)
     # the converter writes characters as entities inside its texts: escape all but those

@@ -10,13 +10,14 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 from adapters.chat.web.door import Door
 from adapters.chat.web.format import Growing, render
 from adapters.chat.web.inbound import PLATFORM, SPACE, Unreadable
 from adapters.chat.web.records import Records
-from adapters.chat.web.streams import Choice, Final, Grown, Pages, Stream, Working, Written
+from adapters.chat.web.streams import Again, Choice, Final, Grown, Pages, Stream, Working, Written
 from core.messages import ChatRef, Message, Partial, Pressed, Reply
 from core.ports import Accept, Command, Part, Traits
 
@@ -28,7 +29,7 @@ SMOOTH = 20_000
 SHARE = 5
 """A preview that took long to draw is followed by a pause of this many times as long: others need the processor too."""
 HELD = 1_000
-"""Running turns, chats with waiting messages, and users with unseen finals that are kept in memory."""
+"""Running turns, and users with unseen finals, that are kept in memory."""
 
 
 class Web:
@@ -55,7 +56,6 @@ class Web:
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
         self._unseen: OrderedDict[str, deque[Final]] = OrderedDict()
-        self._posted: OrderedDict[ChatRef, list[tuple[float, Written]]] = OrderedDict()
         self._orders: weakref.WeakValueDictionary[ChatRef, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def invitation(self, user: str = "operator") -> str:
@@ -83,12 +83,9 @@ class Web:
         except TimeoutError as error:
             raise Unreadable("The message could not be stored in time. Try again.", 503) from error
         if isinstance(inbound, Message):
-            written = Written(inbound.chat.thread, inbound.message_id, inbound.text)
-            posted = self._posted.setdefault(inbound.chat, [])
-            posted.append((time.monotonic(), written))
-            del posted[:-8]
-            _trim(self._posted)
-            self._pages.tell(inbound.chat.chat, written)
+            self._pages.tell(inbound.chat.chat, Written(inbound.chat.thread, inbound.message_id, inbound.text))
+        elif inbound.action == "/retry":
+            self._pages.tell(inbound.chat.chat, Again(inbound.chat.thread))
 
     def parts(self, reply: Reply) -> list[Part]:
         """The page shows a reply as one message, however long."""
@@ -98,11 +95,13 @@ class Web:
         """Show a final on every open page of the account, in place of its partial. The id is the turn."""
         user = reply.chat.chat
         self._done[reply.turn] = None
-        self._answered(reply)
+        running = self._running.pop(reply.turn, None)
+        if running and running.later:
+            running.later.cancel()
         _trim(self._done)
         html = render(part.body) if len(part.body) < SMOOTH else await asyncio.to_thread(render, part.body)
         buttons = tuple(Choice(button.label, button.action) for button in reply.buttons) if last else ()
-        final = Final(reply.chat.thread, reply.turn, html, part.body, buttons, reply.at)
+        final = Final(reply.chat.thread, reply.turn, html, part.body, buttons, reply.at, reply.reply_to, reply.failed)
         if not self._pages.tell(user, final, over=reply.turn):
             self._unseen.setdefault(user, deque(maxlen=20)).append(final)
             _trim(self._unseen)
@@ -117,9 +116,9 @@ class Web:
             return ""
         running = self._running.get(partial.turn)
         if running is None:
-            running = self._running[partial.turn] = _Running(partial.chat)
+            running = self._running[partial.turn] = _Running(partial.chat, partial.reply_to)
             _trim(self._running)
-        running.text = partial.whole()
+        running.text, running.doing = partial.text, partial.doing
         loop = asyncio.get_running_loop()
         pause = max(PREVIEW_EVERY * (len(partial.whole()) // SMOOTH), SHARE * running.cost)
         if loop.time() - running.drawn >= pause:
@@ -138,11 +137,7 @@ class Web:
 
     def growing(self, chat: ChatRef) -> list[Grown]:
         """The replies of this chat that grow just now, for a page that opens."""
-        return [running.event(turn) for turn, running in self._running.items() if running.chat == chat and running.text]
-
-    def waiting(self, chat: ChatRef, said: list[str]) -> list[Written]:
-        """What was posted here of late and stands not yet in `said`, for a page that opens while a turn runs."""
-        return [written for _, written in self._posted.get(chat, ()) if written.text not in said]
+        return [running.event(turn) for turn, running in self._running.items() if running.chat == chat]
 
     @contextmanager
     def stream(self, user: str) -> Iterator[Stream]:
@@ -151,15 +146,6 @@ class Web:
             for final in self._unseen.pop(user, ()):
                 self._pages.tell(user, final, over=final.turn)
             yield stream
-
-    def _answered(self, reply: Reply) -> None:
-        """The transcript holds now what this turn was asked; what was posted after it had begun to speak waits on."""
-        running = self._running.pop(reply.turn, None)
-        if running and running.later:
-            running.later.cancel()
-        left = [(at, said) for at, said in self._posted.pop(reply.chat, ()) if running and at > running.since]
-        if left:
-            self._posted[reply.chat] = left
 
     def _draw(self, turn: str) -> None:
         running = self._running.get(turn)
@@ -178,10 +164,11 @@ class Web:
 class _Running:
     """A turn that runs: its text so far, drawn when somebody looks."""
 
-    def __init__(self, chat: ChatRef) -> None:
+    def __init__(self, chat: ChatRef, asked: str) -> None:
         self.chat = chat
-        self.since = time.monotonic()
+        self.asked = asked
         self.text = ""
+        self.doing = ""
         self.drawn = 0.0
         self.cost = 0.0
         self.later: asyncio.TimerHandle | None = None
@@ -190,7 +177,8 @@ class _Running:
 
     def event(self, turn: str) -> Grown:
         self._seq += 1
-        return Grown(self.chat.thread, turn, self._seq, self._growing.html(self.text))
+        doing = f'<p class="doing">{escape(self.doing)} …</p>' if self.doing else ""
+        return Grown(self.chat.thread, turn, self._seq, self._growing.html(self.text) + doing, self.asked)
 
 
 def _trim(held: OrderedDict[Any, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from core.messages import Account, ChatRef, Said
+from core.messages import Account, ChatRef, Message, Said
 
 
 class ChatCard(Protocol):
@@ -49,6 +49,14 @@ class Records(Protocol):
 
     async def transcript(self, chat: ChatRef) -> Sequence[Said]:
         """What was said in the chat's current conversation, oldest first; empty for an unknown one."""
+        ...
+
+    async def waiting(self, chat: ChatRef) -> Sequence[Message]:
+        """What was sent and is not in the transcript yet, oldest first."""
+        ...
+
+    async def model(self, chat: ChatRef) -> str:
+        """The model that was chosen for this chat, "" where it speaks with the default one."""
         ...
 
     async def running(self, chat: ChatRef) -> bool:

@@ -18,7 +18,8 @@ from adapters.chat.web.format import render
 from adapters.chat.web.inbound import Unreadable
 from adapters.chat.web.outbound import Web
 from adapters.chat.web.records import About, ChatCard, Records
-from core.messages import Said
+from adapters.chat.web.streams import Written
+from core.messages import ChatRef, Message, Said
 
 __all__ = ["About", "ChatCard", "Records", "routes"]
 
@@ -41,6 +42,10 @@ _TYPES = {
     "chat.css": "text/css; charset=utf-8",
     "look.js": "text/javascript; charset=utf-8",
     "pieces.js": "text/javascript; charset=utf-8",
+    "door.js": "text/javascript; charset=utf-8",
+    "items.js": "text/javascript; charset=utf-8",
+    "cards.js": "text/javascript; charset=utf-8",
+    "composer.js": "text/javascript; charset=utf-8",
     "chat.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -156,7 +161,7 @@ async def _chat(page: Web, request: web.Request) -> web.StreamResponse:
     """The newest messages before `?before=` (a position), with what grows just now."""
     user = page.door.need_user(request)
     place = inbound.chat(user, request.match_info["thread"])
-    said = [line for line in await page.records.transcript(place) if line.text and line.role != "tool"]
+    said, waits = await _read(page.records, place)
     before = request.query.get("before", "")
     end = min(len(said), int(before)) if before.isascii() and before.isdigit() and len(before) < 9 else len(said)
     running = await page.records.running(place)
@@ -169,10 +174,28 @@ async def _chat(page: Web, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)  # a long transcript does not hold up others' replies
     messages.reverse()
     growing = page.growing(place)
-    running = running or bool(growing)
-    waiting = page.waiting(place, [line.text for line in said[-8:] if line.role == "user"]) if running else []
-    shown = {"messages": messages, "waiting": waiting, "growing": growing}
-    return _json({"from": start, "running": running, **shown})
+    waiting = [Written(place.thread, message.message_id, message.text) for message in waits if message.message_id]
+    shown = {
+        "messages": messages,
+        "waiting": waiting,
+        "growing": growing,
+        "running": running or bool(growing),
+        "remaking": any(message.text == "/retry" and not message.message_id for message in waits),
+        "model": await page.records.model(place),
+    }
+    return _json({"from": start, **shown})
+
+
+async def _read(records: Records, place: ChatRef) -> tuple[list[Said], list[Message]]:
+    """The transcript and what is not in it yet. A turn that ends between the two looks moves messages: then look again."""
+    waits = list(await records.waiting(place))
+    for _ in range(5):
+        said = [line for line in await records.transcript(place) if line.text and line.role != "tool"]
+        before, waits = waits, list(await records.waiting(place))
+        left = {message.event for message in waits}
+        if all(message.event in left for message in before):
+            break
+    return said, waits
 
 
 def _shown(line: Said) -> dict[str, Any]:

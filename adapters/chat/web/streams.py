@@ -30,6 +30,8 @@ class Grown(msgspec.Struct, frozen=True, tag="partial", tag_field="kind"):
     turn: str
     seq: int
     html: str
+    asked: str = ""
+    """The id of the message that it answers."""
 
 
 class Final(msgspec.Struct, frozen=True, tag="final", tag_field="kind"):
@@ -41,6 +43,10 @@ class Final(msgspec.Struct, frozen=True, tag="final", tag_field="kind"):
     text: str
     buttons: tuple[Choice, ...]
     at: int
+    asked: str = ""
+    """The id of the message that it answers."""
+    failed: bool = False
+    """No model answered: the text says why."""
 
 
 class Working(msgspec.Struct, frozen=True, tag="typing", tag_field="kind"):
@@ -57,11 +63,17 @@ class Written(msgspec.Struct, frozen=True, tag="said", tag_field="kind"):
     text: str
 
 
+class Again(msgspec.Struct, frozen=True, tag="again", tag_field="kind"):
+    """The newest reply is being made anew, perhaps from another open page."""
+
+    thread: str
+
+
 class Reload(msgspec.Struct, frozen=True, tag="reload", tag_field="kind"):
     """Too much was missed: read the transcript."""
 
 
-Event = Grown | Final | Working | Written | Reload
+Event = Grown | Final | Working | Written | Again | Reload
 
 
 class Stream:

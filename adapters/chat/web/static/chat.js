@@ -1,7 +1,11 @@
 // The page: sends what is typed, shows what comes back. HTML arrives rendered and sanitised from the server.
 // State lives on the server; here are only drafts, and what is on its way.
 
-import { call, copy, fill, icon, ids, keep, make, when } from "./pieces.js";
+import * as cards from "./cards.js";
+import * as composer from "./composer.js";
+import { gate, listen } from "./door.js";
+import * as items from "./items.js";
+import { $, call, copy, fill, ids, keep, make } from "./pieces.js";
 
 const IDEAS = [
   ["Science", "Why is the sky blue, but the sunset red?"],
@@ -11,13 +15,9 @@ const IDEAS = [
 ];
 const SILENCE = 40_000; // the server speaks every 15 s
 
-const $ = (id) => document.getElementById(id);
-
 let thread = "";
 let fresh = true; // this chat has nothing on the server yet
 let first = 0; // position of the first message shown
-let cards = [];
-let commands = [];
 let textCap = 100_000;
 let source = null;
 let heard = 0;
@@ -26,10 +26,10 @@ let loading = 0;
 let held = null; // events that came while the transcript was on its way
 let failed = null; // {thread, id, text} that did not get through
 let stuck = true; // the reader follows the newest words
-let redone = false; // the next final takes the place of an older one
+let redone = ""; // the chat whose next final takes the place of an older one
+let speaking = ""; // the model that answers unless a chat chose another
 const busy = new Set();
-const turns = new Map(); // turn -> list item of this chat
-const mine = new Map(); // message id -> list item of this chat
+const shown = new Map(); // chat -> its list items, of those that were looked at last
 
 // ---- messages
 
@@ -38,39 +38,11 @@ function follow() {
   $("newest").hidden = stuck || !$("list").childElementCount;
 }
 
-function ownItem(text, id = "", at = 0, files = []) {
-  const item = make("li", { class: "own", title: when(at) }, make("span", { class: "hidden" }, "You:"));
-  if (files.length) item.append(make("div", { class: "files" }, files.join(", ")));
-  item.append(make("div", { class: "said", dir: "auto" }, text));
-  item.words = text;
-  item.dataset.role = "user";
-  if (id) { mine.set(id, item); item.dataset.id = id; }
-  return item;
-}
-
-function replyItem(turn = "") {
-  const item = make("li", { class: "reply" }, make("span", { class: "hidden" }, "Pieria:"), make("div", { class: "said" }));
-  item.words = null;
-  item.dataset.role = "assistant";
-  if (turn) { turns.set(turn, item); item.dataset.turn = turn; }
-  return item;
-}
-
-function finish(item, html, text, buttons = [], at = 0) {
-  item.classList.remove("growing");
-  item.title = when(at);
-  item.words = text;
-  fill(item.querySelector(".said"), html);
-  item.querySelector(".tools")?.remove();
-  const tools = make("div", { class: "tools" });
-  for (const { label, action } of buttons) {
-    tools.append(make("button", { type: "button", class: "choice", onclick: () => press(action) }, label));
-  }
-  const button = make("button", { type: "button", class: "copy-reply", onclick: () => copy(text, button, (done) => {
-    button.replaceChildren(icon(done ? "done" : "copy"), done ? "Copied" : "Copy");
-  }) }, icon("copy"), "Copy");
-  tools.append(button, make("button", { type: "button", class: "retry", onclick: retry }, icon("retry"), "Try again"));
-  item.append(tools);
+function unanswered(on) { // the last question has no reply, and none is on its way
+  $("list").querySelector(".unanswered")?.remove();
+  const last = $("list").lastElementChild;
+  if (!on || last?.dataset.role !== "user" || last.dataset.aside !== undefined || last.classList.contains("sending")) return;
+  $("list").append(make("li", { class: "unanswered" }, make("span", {}, "There is no reply to this."), make("div", { class: "tools" }, items.again())));
 }
 
 function think(on) {
@@ -96,15 +68,15 @@ function say(text) { // for screen readers: the whole reply, once
 }
 
 const happen = {
-  partial({ turn, seq, html }) {
-    let item = turns.get(turn);
+  partial({ turn, seq, html, asked }) {
+    let item = items.ofTurn(turn);
     if (item && (item.words !== null || seq < item.seq)) return;
     if (!item) {
       dropOld();
-      item = replyItem(turn);
+      item = items.replyItem(turn);
       item.classList.add("growing");
       think(false);
-      $("list").append(item);
+      items.place(item, asked);
       say("Pieria is writing.");
     }
     item.seq = seq;
@@ -113,43 +85,60 @@ const happen = {
     think(false);
     follow();
   },
-  final(event) {
-    const { turn, html, text, buttons, at } = event;
-    let item = turns.get(turn);
-    if (!item) {
-      dropOld();
-      item = replyItem(turn);
-      think(false);
-      $("list").append(item);
+  final({ turn, html, text, buttons, at, asked, failed }) {
+    let item = items.ofTurn(turn);
+    // the transcript may have brought it already, before it was known which turn it is
+    const twin = at && [...$("list").children].findLast((one) => one !== item && one.at === at && !one.dataset.turn);
+    if (twin) {
+      item?.remove();
+      item = twin;
+      items.become(item, turn);
     }
+    // what was asked by a button has no id; of those only a new try is more than a remark
+    const remade = !asked && (redone === thread || item);
+    const aside = asked ? items.command(items.ofMessage(asked)?.words || "") : !remade;
+    if (!item) {
+      if (!aside) dropOld();
+      item = items.replyItem(turn);
+      think(false);
+      items.place(item, asked);
+    }
+    if (aside) item.dataset.aside = "";
+    item.classList.toggle("failed", failed);
     const known = item.words === text;
-    finish(item, html, text, buttons, at);
+    items.finish(item, html, text, buttons, at);
     $("welcome").hidden = true;
-    setBusy(false);
-    if (redone) { redone = false; load(); }
+    if (!aside) setBusy(false);
+    else think(busy.has(thread));
+    if (items.command(items.ofMessage(asked)?.words || "") === "model") load(); // the line above names the chosen one
+    if (remade) { redone = ""; load(); }
     if (!known) say(`Pieria: ${item.querySelector(".said").innerText.slice(0, 4000)}`);
     if (document.hidden && !document.title.startsWith("● ")) document.title = `● ${document.title}`;
     follow();
+  },
+  again() {
+    redo();
   },
   typing() {
     setBusy(true);
     follow();
   },
   said({ id, text }) {
-    const item = mine.get(id);
+    const item = items.ofMessage(id);
     if (item) {
       if (item.classList.contains("sending")) settled({ thread, text }, draft());
       item.classList.remove("sending");
       return;
     }
     if (failed?.id === id) { // only the answer was lost: it did arrive
-      if ($("words").value.trim() === failed.text) write("");
+      if ($("words").value.trim() === failed.text) composer.write("");
       keep.set(draft(), $("words").value);
       failed = null;
       trouble("");
     }
     $("welcome").hidden = true;
-    $("list").append(ownItem(text, id));
+    unanswered(false);
+    $("list").append(items.ownItem(text, id));
     think(busy.has(thread));
     follow();
   },
@@ -157,6 +146,19 @@ const happen = {
 
 function dropOld() {
   $("list").querySelector(".redo")?.remove();
+  unanswered(false);
+}
+
+function redo() { // the newest reply is made anew, here or on another open page
+  const asked = [...$("list").children].findLast((item) => item.dataset.role === "user" && item.dataset.aside === undefined);
+  for (let item = asked?.nextElementSibling; item; item = item.nextElementSibling) {
+    if (item.dataset.role === "assistant" && item.dataset.aside === undefined) item.classList.add("redo");
+  }
+  unanswered(false);
+  redone = thread;
+  stuck = true;
+  setBusy(true);
+  follow();
 }
 
 function receive(event) {
@@ -164,10 +166,10 @@ function receive(event) {
   if (event.kind === "beat") return;
   if (event.kind === "hello") { waits = 0; online(""); refresh(); return; }
   if (event.kind === "reload") { refresh(); return; }
-  if (event.kind === "said") remember(event.thread, event.text);
+  if (event.kind === "said" && !items.command(event.text)) cards.remember(event.thread, event.text, thread);
   if (event.thread !== thread) {
     if (event.kind === "typing" || event.kind === "partial") busy.add(event.thread);
-    if (event.kind === "final") { busy.delete(event.thread); mark(event.thread); }
+    if (event.kind === "final") { busy.delete(event.thread); cards.mark(event.thread); }
     return;
   }
   if (held) held.push(event);
@@ -179,6 +181,7 @@ function receive(event) {
 async function load() {
   const mineNow = ++loading;
   const which = thread;
+  const begun = performance.now();
   held = held || [];
   let chat;
   try {
@@ -191,56 +194,47 @@ async function load() {
     return;
   }
   if (mineNow !== loading || which !== thread) return;
-  show(chat);
+  show(chat, begun);
   const came = held;
   held = null;
-  for (const event of came) {
-    const shown = event.kind === "final" && [...$("list").children].slice(-3).some((item) => item.words === event.text);
-    if (shown) { turns.get(event.turn)?.classList.contains("growing") && happen.final(event); setBusy(false); }
-    else happen[event.kind]?.(event);
-  }
+  for (const event of came) happen[event.kind]?.(event);
 }
 
-function show({ from, messages, waiting, growing, running }) {
-  first = from;
-  $("earlier").hidden = from === 0;
+function show({ from, messages, waiting, growing, running, remaking, model }, begun) {
   const list = $("list");
   const wanted = [...messages, ...waiting.map((words) => ({ role: "user", ...words }))];
-  list.querySelector(".dots")?.remove();
-  for (const item of list.querySelectorAll(".growing")) item.remove();
-  // what is shown already stays as it is; what came meanwhile is added; only a real difference draws all anew
-  const items = [...list.children];
-  let at = 0;
-  let matched = 0;
-  for (const { role, text } of wanted) {
-    const found = items.findIndex((item, i) => i >= at && item.dataset.role === role && item.words === text);
-    if (found < 0) break;
-    at = found + 1;
-    matched++;
+  for (const item of list.querySelectorAll(".dots, .growing, .unanswered")) item.remove();
+  // what is shown already stays as it is, so that nothing flashes; what the transcript never has stays as well
+  const old = [...list.children];
+  const stays = (item) => item.older || item.born > begun || item.dataset.aside !== undefined || item.matches(".sending, .failed");
+  const same = (item, { role, text, at, id }) => item.dataset.role === role
+    && (id && item.dataset.id ? id === item.dataset.id : item.words === text || (role === "assistant" && at && item.at === at));
+  const next = [];
+  let reached = 0;
+  for (const message of wanted) {
+    const found = old.findIndex((item, i) => i >= reached && same(item, message));
+    if (found < 0) { next.push(items.drawn(message)); continue; }
+    next.push(...old.slice(reached, found).filter(stays), old[found]);
+    reached = found + 1;
   }
-  const rest = wanted.slice(matched);
-  const after = items.slice(at).filter((item) => item.dataset.role === "user" ? !item.classList.contains("sending") : false);
-  if (items.length && wanted.length && (matched === 0 || (rest.length && after.length))) {
-    const sending = items.filter((item) => item.classList.contains("sending"));
-    list.replaceChildren(...wanted.map(drawn), ...sending);
-  } else {
-    const anchor = items.slice(at).find((item) => item.classList.contains("sending")) || null;
-    for (const message of rest) list.insertBefore(drawn(message), anchor);
+  next.push(...old.slice(reached).filter(stays));
+  let place = list.firstChild;
+  for (const item of next) {
+    if (item === place) place = place.nextSibling;
+    else list.insertBefore(item, place);
   }
-  for (const [turn, item] of turns) if (!item.isConnected) turns.delete(turn);
+  while (place) { const gone = place; place = place.nextSibling; gone.remove(); }
+  first = next.some((item) => item.older) ? Math.min(first, from) : from;
+  $("earlier").hidden = first === 0;
   fresh = !wanted.length && !list.childElementCount;
+  name(model);
   welcome();
   busy.delete(thread);
   for (const event of growing) happen.partial(event);
   setBusy(running);
+  if (remaking) redo();
+  unanswered(!running);
   follow();
-}
-
-function drawn({ role, text, html, at, files, id }) {
-  if (role === "user") return ownItem(text, id, at, files);
-  const item = replyItem();
-  finish(item, html, text, [], at);
-  return item;
 }
 
 async function earlier() {
@@ -250,7 +244,7 @@ async function earlier() {
   try {
     const chat = await call(`/api/chats/${which}?before=${first}`);
     if (which !== thread) return;
-    $("list").prepend(...chat.messages.map(drawn));
+    $("list").prepend(...chat.messages.map((message) => Object.assign(items.drawn(message), { older: true })));
     first = chat.from;
     $("earlier").hidden = first === 0;
     stuck = false;
@@ -272,6 +266,8 @@ function trouble(sentence, again) {
 async function submit(text) {
   const body = text.trim();
   if (!body || !thread) return;
+  const asked = items.command(body);
+  if (act(asked, body)) return;
   if (body.length > textCap) {
     trouble(`The message is too long: ${body.length.toLocaleString()} of at most ${textCap.toLocaleString()} characters.`, () => $("words").focus());
     return;
@@ -281,16 +277,17 @@ async function submit(text) {
   const sent = again ? failed : { thread, id: ids(), text: body };
   failed = null;
   trouble("");
-  const item = ownItem(body, sent.id);
+  const item = items.ownItem(body, sent.id);
   item.classList.add("sending");
   $("welcome").hidden = true;
+  unanswered(false);
   $("list").append(item);
   stuck = true;
   const running = busy.has(thread);
-  write("");
+  composer.write("");
   const place = draft();
   keep.set(place, body); // until it is safe
-  setBusy(true);
+  setBusy(running || !asked); // commands are answered beside a running reply
   follow();
   try {
     await call("/api/messages", {
@@ -298,14 +295,14 @@ async function submit(text) {
     });
   } catch (error) {
     if (item.isConnected && !item.classList.contains("sending")) return settled(sent, place); // the stream has shown it
-    item.remove();
-    mine.delete(sent.id);
+    items.withdraw(item, sent.id);
     failed = sent;
     if (!running) busy.delete(sent.thread);
     if (sent.thread === thread) {
       const typed = $("words").value;
-      write(typed.trim() && typed !== body ? `${body}\n\n${typed}` : body);
+      composer.write(typed.trim() && typed !== body ? `${body}\n\n${typed}` : body);
       setBusy(busy.has(thread));
+      unanswered(!busy.has(thread));
       welcome();
       trouble(error.message, () => submit($("words").value));
     }
@@ -323,7 +320,21 @@ function settled(sent, place) {
     history.replaceState(null, "", `#c=${thread}`);
     keep.set(draft(), $("words").value);
   }
-  remember(sent.thread, sent.text);
+  if (!items.command(sent.text)) cards.remember(sent.thread, sent.text, thread);
+}
+
+// a command that the page has a button for is that button: a new chat is a chat of its own here
+function act(name, body) {
+  if (!["new", "stop", "retry"].includes(name)) return false;
+  composer.write("");
+  keep.set(draft(), "");
+  if (name === "stop") halt();
+  else if (name === "retry") retry();
+  else {
+    newChat();
+    composer.write(body.replace(/^\S+\s*/, ""));
+  }
+  return true;
 }
 
 async function press(action, path = "/api/press") {
@@ -343,146 +354,51 @@ async function halt() {
 }
 
 async function retry() {
-  const last = $("list").lastElementChild;
-  last?.classList.add("redo");
-  redone = true;
-  stuck = true;
-  setBusy(true);
-  follow();
-  if (!(await press("/retry", "/api/retry"))) {
-    last?.classList.remove("redo");
-    redone = false;
-    setBusy(false);
-  }
+  redo();
+  if (await press("/retry", "/api/retry")) return;
+  redone = "";
+  for (const item of $("list").querySelectorAll(".redo")) item.classList.remove("redo");
+  setBusy(false);
+  unanswered(true);
 }
 
-// ---- writing
+// ---- chats
 
 function draft() {
   return fresh ? "draft" : `draft.${thread}`;
 }
 
-function write(text) {
-  $("words").value = text;
-  typed();
-}
-
-function typed() {
-  const area = $("words");
-  area.style.height = "auto";
-  area.style.height = `${Math.min(area.scrollHeight, innerHeight * 0.4)}px`;
-  $("send").disabled = !area.value.trim();
-  suggest();
-}
-
-function suggest() {
-  const box = $("commands");
-  const start = $("words").value;
-  const fitting = /^\/\w*$/.test(start) ? commands.filter(({ name }) => `/${name}`.startsWith(start.toLowerCase())) : [];
-  box.hidden = !fitting.length;
-  box.replaceChildren(...fitting.map(({ name, about }, i) => make("div",
-    { role: "option", id: `command-${name}`, "aria-selected": String(i === 0), onclick: () => choose(name) },
-    make("b", {}, `/${name}`), make("span", {}, about))));
-  mark0();
-}
-
-function mark0() {
-  const chosen = $("commands").querySelector('[aria-selected="true"]');
-  if ($("commands").hidden || !chosen) $("words").removeAttribute("aria-activedescendant");
-  else { $("words").setAttribute("aria-activedescendant", chosen.id); chosen.scrollIntoView({ block: "nearest" }); }
-}
-
-function choose(name) {
-  write(`/${name} `);
-  $("commands").hidden = true;
-  $("words").focus();
-}
-
-function keys(event) {
-  const box = $("commands");
-  if (!box.hidden) {
-    const options = [...box.children];
-    const at = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) {
-      event.preventDefault();
-      options[at].setAttribute("aria-selected", "false");
-      options[(at + step + options.length) % options.length].setAttribute("aria-selected", "true");
-      mark0();
-      return;
-    }
-    const name = options[at]?.id.slice("command-".length);
-    if (event.key === "Tab" || (event.key === "Enter" && `/${name}` !== $("words").value.trim())) {
-      event.preventDefault();
-      choose(name);
-      return;
-    }
-    if (event.key === "Escape") { box.hidden = true; event.stopPropagation(); return; }
-  }
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
-    event.preventDefault();
-    submit($("words").value);
-  }
-}
-
-// ---- chats
-
-function title(text) {
-  const words = text.replace(/\s+/g, " ").trim();
-  return words.length > 60 ? `${words.slice(0, 58).replace(/\s\S*$/, "")}…` : words;
-}
-
-function remember(which, text) {
-  const known = cards.find((card) => card.thread === which);
-  if (!known && text.startsWith("/")) return;
-  cards = [{ thread: which, title: known?.title || title(text), at: Date.now() }, ...cards.filter((card) => card !== known)];
-  list();
-}
-
-function mark(which) {
-  const link = $("cards").querySelector(`[data-thread="${CSS.escape(which)}"]`);
-  if (link && !link.textContent.startsWith("● ")) link.prepend("● ");
-}
-
-function list() {
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  const groups = [["Today", midnight], ["Yesterday", midnight - 864e5], ["The week before", midnight - 7 * 864e5], ["Earlier", -Infinity]];
-  const parts = [];
-  let until = Infinity;
-  for (const [name, from] of groups) {
-    const some = cards.filter(({ at }) => at >= from && at < until);
-    until = from;
-    if (!some.length) continue;
-    parts.push(make("h2", {}, name), ...some.map((card) => make("a", {
-      href: `#c=${card.thread}`, dir: "auto", title: card.title, "data-thread": card.thread,
-      ...(card.thread === thread ? { "aria-current": "page" } : {}),
-    }, card.title || "Chat")));
-  }
-  $("cards").replaceChildren(...(parts.length ? parts : [make("p", { class: "none" }, "Your chats will stand here.")]));
-  const here = cards.find((card) => card.thread === thread)?.title || "New chat";
-  $("title").textContent = here;
-  document.title = here === "New chat" ? "Pieria" : `${here} · Pieria`;
+function name(chosen) {
+  $("model").textContent = chosen || speaking;
+  $("model").title = chosen || speaking;
+  $("model").hidden = !(chosen || speaking);
 }
 
 function turnTo(which, isNew) {
   const early = thread ? "" : $("words").value; // typed before the page knew who is here
-  if (thread) keep.set(draft(), $("words").value);
+  if (thread) {
+    keep.set(draft(), $("words").value);
+    shown.delete(thread);
+    if ($("list").childElementCount) shown.set(thread, [...$("list").children]);
+    if (shown.size > 8) shown.delete(shown.keys().next().value);
+  }
   thread = which;
   fresh = isNew;
   loading++;
   held = null;
-  turns.clear();
-  mine.clear();
-  $("list").replaceChildren();
+  $("list").replaceChildren(...(shown.get(which) || []));
+  const seen = new Set([...shown.values()].flat());
+  items.forget((item) => seen.has(item));
   $("earlier").hidden = true;
   stuck = true;
   trouble("");
   say("");
   setBusy(busy.has(thread));
   drawer(false);
-  list();
+  cards.draw(thread);
+  name("");
   welcome();
-  write(early || keep.get(draft()));
+  composer.write(early || keep.get(draft()));
   if (!isNew) load();
   if (!matchMedia("(pointer: coarse)").matches) $("words").focus();
 }
@@ -533,12 +449,9 @@ function connect() {
 
 async function refresh() {
   try {
-    const got = await call("/api/chats");
-    const local = cards.filter((card) => card.thread === thread && !got.chats.some((one) => one.thread === thread));
-    cards = [...local, ...got.chats];
-    list();
+    cards.adopt((await call("/api/chats")).chats, thread);
   } catch { /* the transcript's own trouble says it */ }
-  if (!fresh || $("list").childElementCount || cards.some((card) => card.thread === thread)) load();
+  if (!fresh || $("list").childElementCount || cards.has(thread)) load();
 }
 
 // a tab that nobody looks at gives its connection back: browsers have six for one server
@@ -548,7 +461,7 @@ function sleep() {
   if (document.hidden) {
     asleep = setTimeout(() => { source?.close(); source = null; }, 300_000);
   } else {
-    if (document.title.startsWith("● ")) list();
+    if (document.title.startsWith("● ")) cards.draw(thread);
     if (!$("gate").hidden) return;
     if (!source || Date.now() - heard > SILENCE) connect();
   }
@@ -558,15 +471,15 @@ async function about() {
   const here = await call("/api/about");
   if (!here.signed_in) return here;
   const { model, note, hint, platforms } = here.about;
-  commands = here.commands;
+  composer.offer(here.commands);
   textCap = here.text_cap;
   $("sign-out").hidden = !here.password;
-  $("model").hidden = !model && !note;
-  $("model").textContent = note || model;
-  $("model").title = note || model;
+  const changed = speaking !== (note || model);
+  if (changed && [speaking, ""].includes($("model").textContent)) { speaking = note || model; name(""); }
+  speaking = note || model;
   const who = $("who");
   who.replaceChildren();
-  if (model) who.append("You are talking with ", make("b", {}, model), ". ");
+  if (model && model !== note) who.append("You are talking with ", make("b", {}, model), ". ");
   if (note) who.append(`${note.charAt(0).toUpperCase()}${note.slice(1).replace(/[.…]*$/, "")}. `);
   if (hint) who.append(...hint.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part)), " ");
   const others = platforms.filter((name) => name !== "Web page");
@@ -588,7 +501,12 @@ async function enter() {
     setTimeout(enter, Math.min(15_000, 1000 * 2 ** waits++));
     return;
   }
-  if (!here.signed_in) { gate(here.password); return; }
+  if (!here.signed_in) {
+    source?.close();
+    source = null;
+    gate(here.password);
+    return;
+  }
   online("");
   $("gate").hidden = true;
   call("/api/visit", {}).catch(() => {}); // keeps the cookie young
@@ -599,49 +517,13 @@ async function enter() {
   connect();
 }
 
-function gate(password) {
-  source?.close();
-  source = null;
-  $("gate").hidden = false;
-  $("gate-text").textContent = password
-    ? "This assistant is private. Sign in with its password."
-    : "This assistant is private. Open the link that it printed when it was started.";
-  for (const part of $("sign-in").querySelectorAll("label, input, button")) part.hidden = !password;
-  if (location.hash === "#used-link") $("gate-trouble").textContent = "That link was used already, or is older than an hour.";
-  if (password) $("password").focus();
-}
-
-async function signIn(event) {
-  event.preventDefault();
-  const button = $("sign-in").querySelector("button");
-  button.disabled = true;
-  try {
-    await call("/api/signin", { password: $("password").value });
-    $("password").value = "";
-    $("gate-trouble").textContent = "";
-    if (location.hash === "#used-link") history.replaceState(null, "", "/");
-    await enter();
-  } catch (error) {
-    $("gate-trouble").textContent = error.message;
-    $("password").select();
-  }
-  button.disabled = false;
-}
-
-async function signOut() {
-  await call("/api/signout", {}).catch(() => {});
-  for (const key of Object.keys(localStorage)) if (key.startsWith("pieria.draft")) localStorage.removeItem(key);
-  location.assign("/");
-}
-
 // ---- the beginning
 
 document.addEventListener("DOMContentLoaded", () => {
   $("ideas").append(...IDEAS.map(([name, text]) => make("button", { type: "button", onclick: () => submit(text) },
     make("b", {}, name), make("span", {}, text))));
   $("composer").onsubmit = (event) => { event.preventDefault(); submit($("words").value); $("words").focus(); };
-  $("words").oninput = () => { typed(); keep.set(draft(), $("words").value); };
-  $("words").onkeydown = keys;
+  composer.listen(submit, () => keep.set(draft(), $("words").value));
   $("stop").onclick = () => { halt(); $("words").focus(); };
   $("new").onclick = $("new-small").onclick = newChat;
   $("menu").onclick = () => drawer(true);
@@ -649,11 +531,12 @@ document.addEventListener("DOMContentLoaded", () => {
   $("shade").onclick = () => drawer(false);
   $("earlier").onclick = earlier;
   $("newest").onclick = () => { stuck = true; follow(); };
-  $("sign-in").onsubmit = signIn;
-  $("sign-out").onclick = signOut;
+  listen(enter);
   $("cards").onclick = (event) => { if (event.target.closest("a")) drawer(false); };
   $("list").addEventListener("click", (event) => {
     const button = event.target.closest("button.copy");
+    const made = event.target.closest(".choice, .retry");
+    if (made) made.dataset.action ? press(made.dataset.action) : retry();
     if (button) copy(button.closest("figure").querySelector("code").textContent, button, (done) => { button.textContent = done ? "Copied" : "Copy"; });
   });
   document.addEventListener("keydown", (event) => {

@@ -5,6 +5,8 @@ const trusted = window.trustedTypes
   ? window.trustedTypes.createPolicy("pieria", { createHTML: (html) => html })
   : { createHTML: (html) => html };
 
+export const $ = (id) => document.getElementById(id);
+
 export const keep = {
   get(key) { try { return localStorage.getItem(`pieria.${key}`) || ""; } catch { return ""; } },
   set(key, value) {
