@@ -11,7 +11,7 @@ import msgspec
 
 from core import commands
 from core.delivery import Delivery, Live, Out, space_of
-from core.errors import ModelError, PieriaError, PromptTooLong, SealError
+from core.errors import ModelError, PieriaError, PromptTooLong, SealError, StoreAway, StoreError, StoreFull
 from core.history import open_block, open_summary, seal_block, seal_summary, with_facts
 from core.mailbox import Begun, Committed, Mailbox
 from core.messages import Button, Message, Partial, Prompt, Reply, Said
@@ -29,6 +29,8 @@ from core.words import words
 log = logging.getLogger(__name__)
 
 REPLY = "reply"
+PATIENCE = 0.5
+"""Seconds between two tries of a commit while the store is away."""
 QUOTE = 600
 """Characters of a quoted message that a model sees."""
 
@@ -90,17 +92,22 @@ class Conversations:
         self._budget = budget or Budget()
         self._summarising: set[str] = set()
 
-    async def turn(self, running: Running, *, more: bool) -> Committed | None:
-        """Play one turn and commit it; None when it was fenced off. `more` takes the lane's next turn with the commit."""
+    async def turn(self, running: Running, *, more: Callable[[], bool]) -> Committed | None:
+        """Play one turn and commit it; None when it was fenced off.
+
+        `more` says, when it comes to that, whether the commit takes the lane's next turn.
+        """
         begun = running.begun
         try:
             box = await self._people.opened(begun.owner)
             messages = tuple(_message.decode(box.open(e.body, MESSAGE)) for e in begun.entries)
-        except SealError:
+        except (SealError, msgspec.DecodeError):
             # Its owner was forgotten while it waited: nobody may read it, and nobody waits for an answer.
-            return await self._mailbox.commit(begun, space="none", begin=more)
+            return await self._mailbox.commit(begun, space="none", begin=more())
         try:
             written = await self._written(running, box, messages)
+        except StoreError:
+            raise
         except PieriaError as error:
             written = Written(error.sentence)
         return None if running.fenced else await self._commit(running, box, messages, written, more=more)
@@ -110,11 +117,11 @@ class Conversations:
         language = newest.language or "en"
         if begun.tries > self._mailbox.rules.tries:
             await self._mailbox.bury(begun, "failed three times")
-            return Written(words("poison", language))
-        blocks = [open_block(box, b) for b in begun.blocks]
+            return Written(words("poison", language), shown=Pages(self._mailbox, running, box).shown)
         line = commands.read(newest.text) if begun.entries[0].alone else None
         if line and line.name == "new":
             return Written(words("new", language), changes=_fresh(begun))
+        blocks = [open_block(box, b) for b in begun.blocks]
         if line and line.name == "model":
             return self._choose_model(newest, line.rest)
         if line and line.name == "retry":
@@ -123,6 +130,8 @@ class Conversations:
                 return Written(words("nothing_to_retry", language))
             written = await self._answered(Question(running, box, newest, asked, blocks[:-1]))
             written.replace = True
+            if written.failed:
+                written.block = ()  # what was answered before stays
             return written
         kinds = _kinds(messages, language)
         if kinds and not any((m.text or m.quoted).strip() for m in messages):
@@ -240,7 +249,7 @@ class Conversations:
         )
 
     async def _commit(
-        self, running: Running, box: Box, messages: tuple[Message, ...], written: Written, *, more: bool
+        self, running: Running, box: Box, messages: tuple[Message, ...], written: Written, *, more: Callable[[], bool]
     ) -> Committed | None:
         begun, newest = running.begun, messages[-1]
         chat = self._delivery.chat(newest.chat)
@@ -258,18 +267,31 @@ class Conversations:
             failed=written.failed,
             buttons=(Button(words("retry", newest.language or "en"), "/retry"),) if written.failed else (),
         )
-        committed = await self._mailbox.commit(
-            begun,
-            space=space_of(newest.chat),
-            reply=box.seal(encode(reply), REPLY),
-            sending=chat is not None,
-            block=seal_block(box, written.block) if written.block else b"",
-            replace=written.replace,
-            changes=written.changes,
-            begin=more,
-        )
-        if committed.status == "FENCED":
-            return None
+        sealed = box.seal(encode(reply), REPLY)
+        space = space_of(newest.chat)
+        while True:
+            try:
+                committed = await self._mailbox.commit(
+                    begun,
+                    space=space,
+                    reply=sealed,
+                    sending=chat is not None,
+                    block=seal_block(box, written.block) if written.block else b"",
+                    replace=written.replace,
+                    changes=written.changes,
+                    begin=more(),
+                )
+                if committed.status != "FENCED":
+                    break
+                # A commit whose answer got lost was done, and its repetition is fenced off: only we know these bytes.
+                outbox = await self._mailbox.left(begun.lane, space, sealed)
+                if not outbox:
+                    return None
+                committed = Committed("IDLE", outbox, 0, begun.now)
+                break
+            except (StoreAway, StoreFull) as error:
+                log.warning("a finished turn waits for the store: %s", error.sentence)
+                await asyncio.sleep(PATIENCE)
         if chat is not None:
             self._delivery.deliver(Out(begun.lane, committed.outbox, reply))
             if chat.traits.stored and written.block and newest.chat.private:

@@ -15,7 +15,18 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
-from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable, StoreError
+from core.errors import (
+    ChatBusy,
+    ChatError,
+    ChatGone,
+    ChatRefusedToken,
+    ChatRejected,
+    ChatUnreachable,
+    StoreAway,
+    StoreError,
+    StoreFull,
+    traced,
+)
 from core.keys import Lane
 from core.mailbox import Mailbox
 from core.messages import ChatRef, Partial, Reply
@@ -26,11 +37,17 @@ from core.words import words
 log = logging.getLogger(__name__)
 
 SENDING = "sending"
+UNSENT = ""
+"""It was to be sent, and surely was not."""
 TYPING_AFTER = 0.12
 """Seconds: a reply that is there sooner needs no sign of life."""
 TYPING_EVERY = 4.5
 REFRESH = 20.0
 """Seconds after which a preview is shown again: where it vanishes by itself, it does so after half a minute."""
+PATIENCE = 5.0
+"""Seconds that a delivery may still wait for its platform when the program ends."""
+TRIES = 3
+"""Looks at the outbox that a reply gets when its delivery fails in a way that nobody foresaw."""
 OLD = 15 * 60 * 1000
 """Milliseconds after which a reply says that it was held up."""
 
@@ -53,6 +70,8 @@ class Delivery:
         self._chats: dict[tuple[str, str], Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
+        self._failed: dict[str, int] = {}
+        self._ending = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -89,6 +108,10 @@ class Delivery:
         self._queues[out.lane.id] = deque((out,))
         self._spawn(self._empty(out.lane.id))
 
+    def close(self) -> None:
+        """The program ends: what waits long for its platform is left to the next process."""
+        self._ending.set()
+
     async def settled(self) -> None:
         """Wait until nothing is on its way."""
         await self._idle.wait()
@@ -99,35 +122,44 @@ class Delivery:
             out = queue[0]
             try:
                 await self._send(out)
-            except StoreError as error:
+                self._failed.pop(out.reply.turn, None)
+            except (StoreError, ChatUnreachable) as error:
                 # Delivered or not, the outbox keeps it: the next look at the outbox settles it.
-                log.warning("delivery: %s", error.sentence)
-            except ChatError as error:
                 log.warning("delivery to %s: %s", out.reply.chat.platform, error.sentence)
-            except Exception:
-                log.exception("delivery to %s failed", out.reply.chat.platform)
+            except Exception as error:  # noqa: BLE001 - the lane's later replies must go out
+                log.error("delivery to %s failed: %s", out.reply.chat.platform, traced(error))  # noqa: TRY400 - a trace would hold what people said
+                await self._give_up(out)
             queue.popleft()
             self._on_way.discard(out.reply.turn)
         del self._queues[lane]
         if not self._queues:
             self._idle.set()
 
+    async def _give_up(self, out: Out) -> None:
+        """Take a reply that fails again and again off the outbox: sent for ever, it may be seen for ever."""
+        turn = out.reply.turn
+        self._failed[turn] = self._failed.get(turn, 0) + 1
+        if self._failed[turn] < TRIES:
+            return
+        with contextlib.suppress(StoreError):
+            await self._mailbox.sent(out.lane, turn, space_of(out.reply.chat), {"0": "failed"}, out.outbox)
+            del self._failed[turn]
+
     async def _send(self, out: Out) -> None:
         chat = self._chats[out.reply.chat.platform, out.reply.chat.space]
-        reply, lane = out.reply, out.lane
-        space = space_of(reply.chat)
-        known = await self._mailbox.parts(lane, reply.turn) if out.doubtful else {}
-        if out.doubtful and _age(reply) > OLD:
+        reply = out.reply
+        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful else {}
+        if out.doubtful and _age(reply) > OLD and not any(fate not in (SENDING, UNSENT) for fate in known.values()):
             reply = msgspec.structs.replace(reply, text=f"{words('held_up')}\n\n{reply.text}")
         parts = chat.parts(reply)
         done: dict[str, str] = {}
         for number, part in enumerate(parts):
             name = str(number)
             doubt = known.get(name)
-            if doubt is not None and doubt != SENDING:
+            if doubt is not None and doubt not in (SENDING, UNSENT):
                 continue  # an earlier process got this part through
             if number or out.doubtful:
-                await self._mailbox.sent(lane, reply.turn, space, {**done, name: SENDING})
+                await self._note(out, {**done, name: SENDING})
                 done = {}
             try:
                 last = number == len(parts) - 1
@@ -138,31 +170,57 @@ class Delivery:
             except ChatRejected as error:
                 log.error("%s does not take a part of a reply: %s", reply.chat.platform, error.sentence)  # noqa: TRY400 - as above
                 done[name] = "refused"
-        await self._mailbox.sent(lane, reply.turn, space, done, out.outbox)
+            except ChatUnreachable as error:  # the program ends
+                if not error.arrived:
+                    await self._note(out, {**done, name: UNSENT})
+                raise
+        await self._note(out, done, out.outbox)
+
+    async def _note(self, out: Out, parts: dict[str, str], outbox: str = "") -> None:
+        """Note the fate of parts. While the store is away it is kept in mind, or people would see them again."""
+        while True:
+            try:
+                await self._mailbox.sent(out.lane, out.reply.turn, space_of(out.reply.chat), parts, outbox)
+            except (StoreAway, StoreFull) as error:
+                log.warning("a delivered reply waits for the store: %s", error.sentence)
+                await asyncio.sleep(0.5)
+            else:
+                return
 
     async def _part(self, reply: Reply, part: Part, number: int, *, last: bool, in_doubt: bool) -> str:
         chat = self._chats[reply.chat.platform, reply.chat.space]
         key = f"{reply.turn}:{number}"
         edit = reply.shown if number == 0 else ""
-        tries, plain = 0, part
+        tries, plain, arrived = 0, part, in_doubt
         while True:
-            if in_doubt and not edit:
-                if chat.traits.readback == "lookup" and (found := await chat.find(reply, key)):
-                    return found
-                if chat.traits.readback == "none":
-                    part = msgspec.structs.replace(part, body=f"{words('sent_again')}\n\n{plain.body}")
-                    in_doubt = False
             try:
+                if in_doubt and not edit:
+                    if chat.traits.readback == "lookup" and (found := await chat.find(reply, key)):
+                        return found
+                    if chat.traits.readback == "none":
+                        part = msgspec.structs.replace(part, body=f"{words('sent_again')}\n\n{plain.body}")
+                        in_doubt = False
                 return await chat.send(reply, part, key=key, edit=edit, last=last)
             except ChatBusy as error:
-                await asyncio.sleep(error.retry_after)
+                await self._pause(error.retry_after, arrived=arrived)
             except ChatUnreachable as error:
                 in_doubt = in_doubt or error.arrived
+                arrived = arrived or error.arrived
                 tries += 1
-                await asyncio.sleep(min(30.0, 0.25 * 2 ** min(tries, 8)) * random.uniform(0.8, 1.2))
+                await self._pause(min(30.0, 0.25 * 2 ** min(tries, 8)) * random.uniform(0.8, 1.2), arrived=arrived)
             except ChatRefusedToken as error:
                 log.error("%s", error.sentence)  # noqa: TRY400 - the sentence says all; a trace would not help
-                await asyncio.sleep(60.0)
+                await self._pause(60.0, arrived=arrived)
+
+    async def _pause(self, seconds: float, *, arrived: bool) -> None:
+        """Wait before the next try. Raises ChatUnreachable when the program ends before it."""
+        if seconds < PATIENCE:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+                raise ChatUnreachable("The program ends; the reply waits in the outbox.", arrived=arrived)
 
 
 class Live:
@@ -242,14 +300,19 @@ class Live:
         except ChatBusy as error:
             self._every = min(self._every * 2, 60.0)
             return max(error.retry_after, self._every)
-        except ChatError as error:
+        except (ChatError, StoreError) as error:
             log.debug("preview: %s", error.sentence)
+        except Exception as error:  # noqa: BLE001 - a preview must not end the turn
+            log.error("a preview failed: %s", traced(error))  # noqa: TRY400 - as above
         return self._every
 
     async def _typing(self, chat: Chat) -> None:
         await asyncio.sleep(TYPING_AFTER)
         while True:
-            await chat.typing(self._partial.chat)
+            try:
+                await chat.typing(self._partial.chat)
+            except Exception as error:  # noqa: BLE001 - nor must this
+                log.error("typing failed: %s", traced(error))  # noqa: TRY400 - as above
             await asyncio.sleep(TYPING_EVERY)
 
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from core import commands
 from core.conversation import REPLY, Conversations, encode
 from core.delivery import Delivery, Out, space_of
-from core.errors import ChatError, PieriaError, SealError, StoreError
+from core.errors import ChatError, PieriaError, SealError, StoreError, traced
 from core.keys import NEWS, Lane, lane_keys
 from core.mailbox import Begun, Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
@@ -99,8 +99,13 @@ class Engine:
             serving = [tasks.create_task(self._serve(chat)) for chat in chats]
             await stop.wait()
             await self._close(serving)
-            for task in (*work, *self._spawned):
+            left = [r.begun for r in self._running.values()]
+            ending = {*work, *self._spawned}
+            for task in ending:
                 task.cancel()
+            await asyncio.wait(ending, timeout=1.0)  # nothing renews a lease any more
+            await self._hand_back(left)
+        self._tasks = None
 
     async def accept(self, inbound: Inbound) -> None:
         """Make an event durable, once; a repeated one changes nothing. Raises StoreError when it is not safe."""
@@ -131,6 +136,8 @@ class Engine:
 
     async def drain(self, lane: str, epoch: int) -> None:
         """Play the turns of a lane that a wake-up names, if they are ours to play."""
+        if self._closing:
+            return  # whoever comes next finds the lane awake
         begun = await self._mailbox.begin(lane_keys(lane), epoch)
         if begun is not None:
             await self._play(begun)
@@ -162,7 +169,7 @@ class Engine:
         free = not self._closing and len(self._running) < self._slots
         accepted = await self._mailbox.accept(lane, entry, owner, begin=free)
         if accepted.begun is not None:
-            self._spawn(self._play_safely(accepted.begun))
+            self._spawn(self._play(accepted.begun))
         elif accepted.epoch:
             self._wakeups.wake(lane.id, accepted.epoch)
         elif accepted.status == "FULL":
@@ -171,7 +178,7 @@ class Engine:
 
     async def _edited(self, message: Message) -> None:
         known = await self._meet(message.chat, message.sender)
-        if not known.allowed:
+        if not known.allowed or len(message.text) > MOST_TEXT:
             return
         owner = self._people.owner(message.chat, known)
         entry = await self._entry(message, known, owner, alone=commands.read(message.text) is not None)
@@ -193,10 +200,12 @@ class Engine:
 
     async def _turn_away(self, message: Message, known: Known) -> None:
         language = message.language or "en"
-        if not message.chat.private:
-            await self._say(message.chat, message.event, known, words("code_in_group", language), message.message_id)
-            return
         if self._people.policy == "closed":
+            return
+        if not message.chat.private:
+            if await self._people.first_today(message.sender):
+                text = words("code_in_group", language)
+                await self._say(message.chat, message.event, known, text, message.message_id)
             return
         code = await self._people.ask(message.sender, message.name)
         if code:
@@ -270,17 +279,13 @@ class Engine:
         reply = Reply(turn, chat, text, at=at, reply_to=reply_to)
         sealed = box.seal(encode(reply), REPLY)
         outbox, _ = await self._mailbox.say(lane, turn, space_of(chat), owner, sealed, sending=local)
+        if local and not outbox:
+            # Said before: when the event came first, or just now, and the store's answer got lost.
+            outbox = await self._mailbox.left(lane, space_of(chat), sealed)
         if outbox and local:
             self.delivery.deliver(Out(lane, outbox, reply))
 
     # Turns
-
-    async def _play_safely(self, begun: Begun) -> None:
-        try:
-            await self._play(begun)
-        except Exception:
-            # The lease ends, and the sweeper wakes the lane again: three tries, then an apology.
-            log.exception("a turn failed")
 
     async def _play(self, begun: Begun) -> None:
         following: Begun | None = begun
@@ -289,8 +294,7 @@ class Engine:
             self._running[following.lane.id] = running
             self._still.clear()
             try:
-                more = not self._closing and len(self._running) <= self._slots
-                committed = await self._conversations.turn(running, more=more)
+                committed = await self._conversations.turn(running, more=self._goes_on)
             finally:
                 if self._running.get(following.lane.id) is running:
                     del self._running[following.lane.id]
@@ -300,6 +304,10 @@ class Engine:
             if committed and committed.status == "MORE":
                 self._wakeups.wake(begun.lane.id, committed.epoch)
 
+    def _goes_on(self) -> bool:
+        """Whether a lane's next turn may begin right behind the one that ends."""
+        return not self._closing and len(self._running) <= self._slots
+
     async def _renew(self) -> None:
         turns = list(self._running.values())
         if turns:
@@ -307,6 +315,7 @@ class Engine:
                 running.heed(signal)
 
     async def _sweep(self) -> None:
+        await self._renew()  # after the store was away: our own turns are not lost ones
         for lane, epoch in await self._mailbox.sweep():
             self._wakeups.wake(lane, epoch)
 
@@ -319,7 +328,7 @@ class Engine:
                 try:
                     box = await self._people.opened(waiting.owner)
                     reply = _reply.decode(box.open(waiting.reply, REPLY))
-                except SealError:
+                except (SealError, msgspec.DecodeError):
                     await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
                     continue
                 self.delivery.deliver(Out(waiting.lane, waiting.id, reply, doubtful=True))
@@ -329,8 +338,8 @@ class Engine:
             await chat.serve(self.accept, commands.commands())
         except ChatError as error:
             log.error("%s is off: %s", chat.traits.label, error.sentence)  # noqa: TRY400 - the sentence says all
-        except Exception:
-            log.exception("%s is off", chat.traits.label)
+        except Exception as error:  # noqa: BLE001 - the other platforms go on
+            log.error("%s is off: %s", chat.traits.label, traced(error))  # noqa: TRY400 - no words in the log
 
     async def _listen(self) -> None:
         """Hear of changes that other processes made to accounts."""
@@ -353,18 +362,22 @@ class Engine:
                 await work()
             except StoreError as error:
                 log.warning("%s", error.sentence)
-            except Exception:
-                log.exception("work in the background failed")
+            except Exception as error:  # noqa: BLE001 - the loop must live on
+                log.error("work in the background failed: %s", traced(error))  # noqa: TRY400 - as above
 
     async def _close(self, serving: list[asyncio.Task[None]]) -> None:
         self._closing = True
         for task in serving:
             task.cancel()
+        self.delivery.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                await self._still.wait()
+                await asyncio.sleep(0)  # lets turns that were just taken begin
+                while self._running:
+                    await self._still.wait()
                 await self.delivery.settled()
-        left = [r.begun for r in self._running.values()]
+
+    async def _hand_back(self, left: list[Begun]) -> None:
         if left:
             with contextlib.suppress(StoreError):
                 await self._mailbox.renew(left, release=True)
@@ -373,9 +386,22 @@ class Engine:
         if self._tasks is None:
             work.close()
             raise PieriaError("The engine does not run.")
-        task = self._tasks.create_task(work)
+        task = self._tasks.create_task(self._alone(work))
         self._spawned.add(task)
-        task.add_done_callback(self._spawned.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._spawned.discard(task)
+            work.close()  # one that was cancelled before it began
+
+        task.add_done_callback(ended)
+
+    @staticmethod
+    async def _alone(work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - one chat's failure must not end the others
+            # A turn's lease ends by itself, and the sweeper wakes its lane again: three tries, then an apology.
+            log.error("a turn, or work behind one, failed: %s", traced(error))  # noqa: TRY400 - as above
 
     async def _meet(self, chat: ChatRef, account: Account) -> Known:
         adapter = self.delivery.chat(chat)

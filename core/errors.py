@@ -3,6 +3,7 @@
 PieriaError
 ├── SettingsError       a setting is wrong; the sentence names it, its value and the remedy
 ├── StoreError          the store cannot serve
+│   ├── StoreAway       no answer: what was asked may or may not have been done; it may come back
 │   ├── StoreFull       memory or disk is at its limit: nothing new is accepted, what runs goes on
 │   └── StoreMismatch   the store belongs to a newer program, another key or another layout
 ├── SealError           a value cannot be opened: forgotten, damaged, or sealed by another key
@@ -25,6 +26,9 @@ PieriaError
     └── ChatRefusedToken  the platform does not accept our token
 """
 
+import traceback
+from pathlib import Path
+
 
 class PieriaError(Exception):
     """A failure with one sentence that a person can act on."""
@@ -40,6 +44,10 @@ class SettingsError(PieriaError):
 
 class StoreError(PieriaError):
     """The store cannot serve."""
+
+
+class StoreAway(StoreError):
+    """The store does not answer; whether it did what was asked is unknown."""
 
 
 class StoreFull(StoreError):
@@ -132,3 +140,15 @@ class ChatGone(ChatError):
 
 class ChatRefusedToken(ChatError):
     """The platform does not accept our token."""
+
+
+def traced(error: BaseException) -> str:
+    """Kind and place of an unexpected failure, for the log: never its message, which may hold what people said."""
+    if isinstance(error, BaseExceptionGroup):
+        return " and ".join(traced(inner) for inner in error.exceptions)
+    way = [
+        f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_qualname}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    what = error.sentence if isinstance(error, PieriaError) else ""
+    return f"{type(error).__qualname__}{f' ({what})' if what else ''} at {' < '.join(reversed(way)) or 'no place'}"

@@ -43,7 +43,8 @@ def seal_summary(box: Box, summary: str) -> bytes:
 
 def tokens(text: str) -> int:
     """About how many tokens a text has: a third of its bytes, which is on the safe side for most scripts."""
-    return len(text.encode("utf-8", "surrogatepass")) // 3 + 4
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size // 3 + 4
 
 
 def weight(lines: Iterable[Said]) -> int:

@@ -39,7 +39,9 @@ TABLE = (
     Kind("pieria:claim", "string", "a day", "code that makes its sender the operator"),
     Kind("pieria:code:<code>", "hash", "an hour", "an account that waits for approval"),
     Kind("pieria:codes", "zset", "an hour", "codes that wait, by their end"),
-    Kind("pieria:asked:<account>", "string", "a day", "this stranger was told how to get in"),
+    Kind(
+        "pieria:asked:<account>", "string", "a day", "this stranger was told how to get in, or tried to claim the house"
+    ),
     Kind("{t}:c:<lane>", "hash", "PIERIA_KEEP after the last turn", "state of a lane: epoch, fencing token, lease"),
     Kind("{t}:mb:<lane>", "list", "gone when empty", "waiting messages: event, sender, kind, sealed body"),
     Kind("{t}:ev:<event>", "string", "a day", "an event that was accepted"),

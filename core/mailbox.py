@@ -273,6 +273,13 @@ class Mailbox:
                 waiting.append(Outgoing(id_.decode(), lane, f[b"o"].decode(), f[b"t"].decode(), f[b"r"]))
         return waiting
 
+    async def left(self, lane: Lane, space: str, reply: bytes) -> str:
+        """The outbox id of this very sealed reply, "" where it does not lie among the newest of its account's."""
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.xrevrange(lane.outbox(space), count=1000)
+        entries = (await self._store.execute(pipeline))[0] or ()
+        return next((id_.decode() for id_, fields in entries if fields[b"r"] == reply), "")
+
     async def parts(self, lane: Lane, turn: str) -> dict[str, str]:
         """What is known of a reply's parts: part -> the platform's id, or `sending`."""
         pipeline = self._store.redis.pipeline(transaction=False)

@@ -7,6 +7,7 @@ change, so that a turn costs no trip for it.
 import secrets
 import time
 from collections import OrderedDict
+from string import hexdigits
 from typing import Literal
 
 import msgspec
@@ -20,6 +21,8 @@ Policy = Literal["pairing", "open", "closed"]
 
 HOUR = 3_600_000
 MOST_CODES = 50
+MOST_CLAIMS = 5
+"""Wrong codes of the operator that an account may try in a day."""
 OPERATOR = "operator"
 """The user id under which the terminal and the page on loopback know the operator."""
 
@@ -53,6 +56,7 @@ class People:
         self._ring = ring
         self.policy = policy
         self._near: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        self._news = 0
         self.strangers = seal.name("strangers")
         """Owner of what is said to people who are not let in."""
         self.installation = seal.name("installation")
@@ -86,6 +90,7 @@ class People:
         if near is not None and near[0] > time.monotonic():
             return near[1]
         operator = trusted and account.user == OPERATOR
+        news = self._news
         pipeline = self._store.redis.pipeline(transaction=False)
         pipeline.hmget(account_key(name), "person", "ok")
         pipeline.sismember(ADMINS, name)
@@ -95,16 +100,24 @@ class People:
             candidate = self._seal.name("person", OPERATOR) if operator else secrets.token_hex(16)
             person = await self._become(name, candidate)
         known = Known(name, (person or b"").decode(), allowed, operator or bool(admin))
-        if allowed:
+        if allowed and news == self._news:  # else it may have changed while we asked
             self._keep(name, known)
         return known
 
-    def forget_near(self, account: str) -> None:
-        """Drop what is kept near; "" drops all."""
-        if account:
-            self._near.pop(account, None)
+    def forget_near(self, name: str) -> None:
+        """Drop what is kept near of an account or of an owner of seals; "" drops all."""
+        self._news += 1
+        self._ring.drop(name)
+        if name:
+            self._near.pop(name, None)
         else:
             self._near.clear()
+
+    async def first_today(self, account: Account) -> bool:
+        """Whether a stranger is to be told in public, once a day, that the assistant is private."""
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.set(asked_key(self._daily("told", account)), "1", px=DAY, nx=True)
+        return bool((await self._store.execute(pipeline))[0])
 
     async def ask(self, account: Account, name: str) -> str | None:
         """A code for a stranger to show to the operator; None when they had one today or too many codes wait."""
@@ -117,6 +130,10 @@ class People:
         pipeline.zcard(CODES)
         pipeline.set(asked_key(who), "1", px=DAY, nx=True)
         _, waiting, first = await self._store.execute(pipeline)
+        if first and waiting >= MOST_CODES:  # the stranger may ask again when there is room
+            pipeline = self._store.redis.pipeline(transaction=False)
+            pipeline.delete(asked_key(who))
+            await self._store.execute(pipeline)
         if not first or waiting >= MOST_CODES:
             return None
         value = box.seal(msgspec.msgpack.encode(Waiting(account, name[:200])), "stranger")
@@ -162,6 +179,7 @@ class People:
         pipeline.srem(ADMINS, self.sender(account))
         pipeline.publish(NEWS, self.sender(account))
         await self._store.execute(pipeline)
+        self.forget_near(self.sender(account))
 
     async def rulers(self) -> list[Account]:
         """The accounts that rule the installation."""
@@ -193,13 +211,21 @@ class People:
         return code
 
     async def claimed(self, account: Account, code: str) -> bool:
-        """Make the sender of the right code the operator; each code works once."""
-        if len(code) != 16:
+        """Make the sender of the right code the operator; each code works once, and wrong ones may be tried a few times."""
+        if len(code) != 16 or not all(c in hexdigits for c in code):
             return False
+        tries = asked_key(self._daily("claims", account))
         pipeline = self._store.redis.pipeline(transaction=False)
         pipeline.get(CLAIM)
-        right = (await self._store.execute(pipeline))[0]
-        if right is None or not secrets.compare_digest(right, code.encode("utf-8", "replace")):
+        pipeline.get(tries)
+        right, tried = await self._store.execute(pipeline)
+        if right is None or int(tried or 0) >= MOST_CLAIMS:
+            return False
+        if not secrets.compare_digest(right, code.encode()):
+            pipeline = self._store.redis.pipeline(transaction=True)
+            pipeline.incr(tries)
+            pipeline.pexpire(tries, DAY)
+            await self._store.execute(pipeline)
             return False
         pipeline = self._store.redis.pipeline(transaction=True)
         pipeline.delete(CLAIM)
@@ -217,6 +243,7 @@ class People:
         pipeline.hset(account_key(name), mapping={"ok": "1", "who": who})
         if admin:
             pipeline.sadd(ADMINS, name)
+            pipeline.delete(CLAIM)
         pipeline.delete(asked_key(name))
         pipeline.publish(NEWS, name)
         await self._store.execute(pipeline)
@@ -235,6 +262,9 @@ class People:
     async def opened(self, owner: str) -> Box:
         """The seals of an owner that must exist; SealError where it was forgotten."""
         return await self._ring.existing(owner)
+
+    def _daily(self, what: str, account: Account) -> str:
+        return self._seal.name(what, account.platform, account.space, account.user)
 
     def _keep(self, name: str, known: Known) -> None:
         self._near[name] = (time.monotonic() + 60.0, known)

@@ -105,8 +105,11 @@ class Keyring:
         return near if near is not None else self._keep(owner, await self._fetch(owner_key(owner), b""))
 
     def drop(self, owner: str) -> None:
-        """The owner was forgotten."""
-        self._near.pop(owner, None)
+        """The owner was forgotten; "" when it is unknown who."""
+        if owner:
+            self._near.pop(owner, None)
+        else:
+            self._near.clear()
 
     def _keep(self, owner: str, wrapped: bytes | None) -> Box:
         if wrapped is None:

@@ -5,19 +5,20 @@ tried again, because every script is written so that its second run does no harm
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.client import Pipeline
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -28,7 +29,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from core.errors import StoreError, StoreFull, StoreMismatch
+from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
 from core.keys import META, SHARDS
 
 SCHEMA = 1
@@ -42,8 +43,7 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 256, timeout: float = 10.0) -> None:
         options = dict(parse_url(url))
-        kind = options.pop("connection_class", Connection)
-        assert kind in (Connection, SSLConnection, UnixDomainSocketConnection)
+        kind = _CONNECTIONS[options.pop("connection_class", Connection)]
         most: Any = options.pop("max_connections", connections)
         settings: dict[str, Any] = {
             "socket_timeout": timeout,
@@ -131,12 +131,48 @@ class Store:
             async with asyncio.timeout(2.0):
                 await self.redis.ping()
         except (RedisError, TimeoutError) as error:
-            raise StoreError("The store does not answer.") from error
+            raise StoreAway("The store does not answer.") from error
 
     async def close(self) -> None:
         """Give the connections back."""
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
+
+
+class _Cancellable(AbstractConnection):
+    """redis-py bounds a write by asyncio.wait_for, which on Python 3.11 loses a cancellation that comes just as the write
+    ends: a loop of ours would go on for ever while the program waits for its end.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        # a connection belongs to one task at a time: nobody else sees it without its time-out
+        seconds, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(seconds):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError as error:
+            raise RedisTimeoutError("Timeout writing to socket") from error
+        finally:
+            self.socket_timeout = seconds
+
+
+class _Plain(_Cancellable, Connection):
+    """Over TCP."""
+
+
+class _Encrypted(_Cancellable, SSLConnection):
+    """Over TLS."""
+
+
+class _Local(_Cancellable, UnixDomainSocketConnection):
+    """Over a Unix socket."""
+
+
+_CONNECTIONS: dict[Any, type[AbstractConnection]] = {
+    Connection: _Plain,
+    SSLConnection: _Encrypted,
+    UnixDomainSocketConnection: _Local,
+}
 
 
 def translated(error: RedisError) -> StoreError:
@@ -148,8 +184,8 @@ def translated(error: RedisError) -> StoreError:
         return StoreFull("The store cannot write to its disk: free space, then it goes on by itself.")
     if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return StoreError("The store does not accept the password in REDIS_URL.")
-    if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return StoreError("The store does not answer: is it running, and is REDIS_URL right?")
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | ReadOnlyError):
+        return StoreAway("The store does not answer: is it running, and is REDIS_URL right?")
     if isinstance(error, ResponseError) and "unknown command" in text.lower():
         return StoreError("The store lacks a command that Pieria needs: Redis 7.0 or Valkey 7.2 is the least.")
     return StoreError(f"The store refused a command: {text[:200]}")

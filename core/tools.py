@@ -6,13 +6,16 @@ that it can try again. A tool with side effects gets an idempotency key that is 
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, get_type_hints
 
 import msgspec
 
-from core.errors import ToolError
+from core.errors import ToolError, traced
 from core.messages import ChatRef, ToolCall, ToolSpec
+
+log = logging.getLogger(__name__)
 
 MOST_RESULT = 20_000
 """Characters of a result that a model is shown."""
@@ -110,6 +113,9 @@ class Toolbox:
             return f"Error: {error.sentence}"
         except TimeoutError:
             return f"Error: {call.name} took longer than {seconds:.0f} seconds."
+        except Exception as error:  # noqa: BLE001 - a tool's bug must not end the turn
+            log.error("the tool %s failed: %s", call.name, traced(error))  # noqa: TRY400 - a trace would hold words
+            return f"Error: {call.name} failed for a reason of its own. Go on without it."
         return result if len(result) <= MOST_RESULT else result[:MOST_RESULT] + "\n[cut]"
 
 

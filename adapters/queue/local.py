@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from core.errors import traced
+
 log = logging.getLogger(__name__)
 
 
@@ -12,26 +14,32 @@ class Local:
 
     def __init__(self, slots: int = 256) -> None:
         """`slots`: how many lanes are worked on side by side."""
-        self._hints: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._hints: dict[str, int] = {}
+        self._hinted = asyncio.Event()
         self._slots = asyncio.Semaphore(slots)
 
     def wake(self, lane: str, epoch: int) -> None:
         """Hint that a turn of this lane can begin; returns at once."""
-        self._hints.put_nowait((lane, epoch))
+        self._hints[lane] = epoch  # a newer hint makes the older one void
+        self._hinted.set()
 
     async def serve(self, drain: Callable[[str, int], Awaitable[None]]) -> None:
         """Call `drain` for each hint until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                lane, epoch = await self._hints.get()
+                await self._hinted.wait()
                 await self._slots.acquire()
+                lane = next(iter(self._hints))
+                epoch = self._hints.pop(lane)
+                if not self._hints:
+                    self._hinted.clear()
                 tasks.create_task(self._drain(drain, lane, epoch))
 
     async def _drain(self, drain: Callable[[str, int], Awaitable[None]], lane: str, epoch: int) -> None:
         try:
             await drain(lane, epoch)
-        except Exception:
-            # One lane's failure must not end the others; the sweeper wakes this one again.
-            log.exception("a turn failed")
+        except Exception as error:  # noqa: BLE001 - one lane's failure must not end the others
+            # The sweeper wakes this lane again.
+            log.error("a turn failed: %s", traced(error))  # noqa: TRY400 - a trace would hold what people said
         finally:
             self._slots.release()

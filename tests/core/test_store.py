@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
-from core.errors import StoreError, StoreFull, StoreMismatch
+from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
 from core.keys import META, lane_keys
 from core.store import Store, translated
 from tests.conftest import FINGERPRINT, leaks
@@ -104,8 +104,8 @@ async def test_a_full_store_is_told_from_a_broken_one(store: Store):
         (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), StoreFull, "disk"),
         (exceptions.AuthenticationError("invalid password"), StoreError, "password"),
         (exceptions.ResponseError("NOAUTH Authentication required."), StoreError, "password"),
-        (exceptions.ConnectionError("refused"), StoreError, "REDIS_URL"),
-        (exceptions.TimeoutError("slow"), StoreError, "REDIS_URL"),
+        (exceptions.ConnectionError("refused"), StoreAway, "REDIS_URL"),
+        (exceptions.TimeoutError("slow"), StoreAway, "REDIS_URL"),
         (exceptions.ResponseError("unknown command 'EVALSHA'"), StoreError, "7.2"),
         (exceptions.ResponseError("something else"), StoreError, "something else"),
     ],
@@ -121,6 +121,16 @@ async def test_every_error_of_the_client_library_has_a_sentence():
     assert len(kinds) > 15
     for kind in kinds:
         assert translated(kind.__new__(kind)).sentence
+
+
+async def test_a_cancellation_is_never_lost_in_the_client_library(store: Store):
+    for steps in range(600):
+        asking = asyncio.create_task(store.ping())
+        for _ in range(steps % 12):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            await asyncio.wait((asking,))
+            assert asking.cancelled()
 
 
 async def test_a_key_that_nobody_declared_is_a_leak(store: Store):

@@ -9,7 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.servers.models import ModelServer, Reply, ToolCall, http_date
+from tests.servers.completions.replies import Reply, ToolCall, http_date
+from tests.servers.models import ModelServer
 
 HELLO = [{"role": "user", "content": "hello"}]
 TOOL = {

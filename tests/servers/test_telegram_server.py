@@ -8,7 +8,10 @@ import pytest
 from aiohttp import web
 
 from tests.servers import specs
-from tests.servers.telegram import TOKEN, Limits, TelegramServer, read_html, read_rich
+from tests.servers.bot_api.faults import Limits
+from tests.servers.bot_api.markup import read_html
+from tests.servers.bot_api.rich import read_rich
+from tests.servers.telegram import TOKEN, TelegramServer
 
 
 @pytest.fixture

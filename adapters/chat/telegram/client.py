@@ -5,6 +5,7 @@ python-telegram-bot, whose mapping from status and description to an exception i
 the address, which contains the token, and its objects cost more than the call.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -151,6 +152,10 @@ class Client:
             try:
                 return decoder.decode(payload).result
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            try:
+                return decoder.decode(mended(payload)).result
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise TelegramError(f"{method}: the answer cannot be read") from None
         raise await self._refusal(method, status, payload)
 
@@ -197,6 +202,17 @@ def form(fields: Mapping[str, str]) -> bytes:
 def pause(failures: int, times: Times) -> float:
     """Seconds to wait after so many failures in a row, before chance is added."""
     return float(min(times.backoff_cap, times.backoff * 2 ** min(failures - 1, 16)))
+
+
+def mended(payload: bytes) -> bytes:
+    """The same JSON with a sign in place of what is no text (bytes that are no UTF-8, half a pair of surrogates): one such
+    message must not hold up all that come after it. Raises msgspec.DecodeError for what is no JSON either way.
+    """
+    try:
+        value = json.loads(payload.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from None
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 class _Replay(BaseRequest):

@@ -15,7 +15,7 @@ from typing import NoReturn
 import msgspec
 from telegram.error import BadRequest, Conflict, EndPointNotFound, InvalidToken, RetryAfter, TelegramError
 
-from adapters.chat.telegram.client import ANYTHING, Busy, Client, pause
+from adapters.chat.telegram.client import ANYTHING, Busy, Client, mended, pause
 from adapters.chat.telegram.failures import ANOTHER, REFUSED
 from adapters.chat.telegram.inbound import KINDS
 from adapters.chat.telegram.updates import Unread, Update
@@ -195,6 +195,11 @@ def _updates(raw: msgspec.Raw) -> list[Update]:
         return _ALL.decode(raw)
     except (msgspec.ValidationError, RecursionError):
         pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            raw = msgspec.Raw(mended(bytes(raw)))
+        except (msgspec.DecodeError, RecursionError):
+            raise TelegramError("getUpdates: the updates cannot be read") from None
     updates = []
     try:
         each = _EACH.decode(raw)

@@ -25,7 +25,9 @@ class LineRenderer:
         self.width = width
         self.half = ""
         self.fence = ""
+        self.formula = ""
         self.table: list[str] = []
+        """Lines that wait for the last of them: a table's, or a formula's."""
 
     def feed(self, delta: str) -> str:
         """What can be printed now, possibly nothing."""
@@ -39,17 +41,31 @@ class LineRenderer:
         """What is left at the end, with a last newline when there was anything."""
         last, self.half = safe(self.half), ""
         shown = (self.line(last) if last else "") + self.rows()
-        self.fence = ""
+        self.fence = self.formula = ""
         return shown
 
     def line(self, line: str) -> str:
-        """One complete line, rendered; rows of a table wait for the last of them."""
+        """One complete line, rendered; lines of a table or formula wait for the last of them."""
         if self.fence:
             marks = line.strip()
             if len(marks) >= len(self.fence) and not marks.strip(self.fence[0]):
                 self.fence = ""
                 return f"{DIM}{line}{OFF}\n"
             return f"{CYAN}{line}{OFF}\n"
+        if self.formula:
+            if not line.strip():  # no formula goes on beyond an empty line
+                self.formula = ""
+                return self.rows() + "\n"
+            self.table.append(line)
+            if self.formula in line:
+                self.formula = ""
+                return self.rows()
+            return ""
+        if (opened := FORMULA.match(line)) and CLOSING[opened[1]] not in line[opened.end() :]:
+            shown = self.rows()
+            self.formula = CLOSING[opened[1]]
+            self.table.append(line)
+            return shown
         if line.lstrip().startswith("|"):
             self.table.append(line)
             return ""
@@ -73,7 +89,7 @@ class LineRenderer:
         return f"{start}{marker}{box}{_spans(line[lead.end() :])}\n"
 
     def rows(self) -> str:
-        """The table that has waited, if there is one."""
+        """The table or formula that has waited, if there is one."""
         rows, self.table = "\n".join(self.table), []
         return layout(parse(rows), INK, self.width) + "\n" if rows else ""
 
@@ -93,6 +109,8 @@ def _link(label: str, read: str, href: str) -> str:
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FENCE = re.compile(r"^[\s>]*(?:[-*+] |\d+[.)] )*(`{3,}(?=[^`]*$)|~{3,})")
+FORMULA = re.compile(r" {0,3}(\$\$|\\\[)")
+CLOSING = {"$$": "$$", "\\[": "\\]"}
 HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*$")
 RULE = re.compile(r" {0,3}([-*_])(?:\s*\1){2,}\s*")
 LEAD = re.compile(r"((?:\s|>)*)((?:[-*+]|\d{1,9}[.)])\s+|)(\[[ xX]\] |)")

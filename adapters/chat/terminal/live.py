@@ -3,12 +3,14 @@
 Nothing is written here: each step gives back what to print.
 """
 
+import re
 from collections.abc import Callable
 
 from adapters.chat.terminal.format import DIM, OFF, LineRenderer, ansi, safe
 from core.layout import columns
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+MARKS = re.compile(r"[ \t>]*[`~]+")
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
@@ -65,7 +67,9 @@ class Live:
     def _drawn(self, out: str) -> str:
         width, height = self._size()
         live = [safe(line) for line in self._renderer.table]
-        live += _wrapped(safe(self._half), width - 1) if self._half else []
+        # a line of nothing but marks may be the beginning or the end of a listing: it shows when it is complete
+        half = "" if MARKS.fullmatch(self._half) else self._half
+        live += _wrapped(safe(half), width - 1) if half else []
         if self._doing or not (self._fixed or self._half):
             live.append(f"{DIM}{FRAMES[self._frame % len(FRAMES)]} {safe(self._doing)}{OFF}".rstrip())
         live = live[-max(1, height - 1) :]

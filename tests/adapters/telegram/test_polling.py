@@ -9,27 +9,7 @@ from adapters.chat.telegram.outbound import Telegram
 from core.errors import ChatRefusedToken
 from core.messages import Button, Edited, Joined, Message, Partial, Pressed
 from tests.adapters.telegram_bench import COMMANDS, TIMES, Engine, adapter, confirmed, ref, say, session
-from tests.servers.telegram import TOKEN, TelegramServer
-
-
-@pytest.fixture
-async def server():
-    async with TelegramServer() as one:
-        yield one
-        assert one.problems == []
-
-
-@pytest.fixture
-def ada(server):
-    return server.person(1, "Ada")
-
-
-@pytest.fixture
-async def chat(server, ada):
-    """A private chat that the person has begun; what began it is confirmed already."""
-    one = server.private(ada)
-    one.started = True
-    return one
+from tests.servers.telegram import TOKEN
 
 
 async def test_an_update_is_confirmed_only_when_it_is_durable(server, chat, ada):

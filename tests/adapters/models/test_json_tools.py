@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.http import Http
 from adapters.models.chat_completions import ChatCompletions
 from adapters.models.json_tools import WORDING, JsonTools, Sieve, told
 from core.messages import Prompt, Said, Stop, Text, ToolCall
@@ -15,13 +14,6 @@ from tests.servers.models import ModelServer
 NAMES = frozenset({"calculator", "remind"})
 CALL = '{"name": "calculator", "arguments": {"expression": "(2+2)*3 {[\\"]}"}}'
 MADE = ("calculator", {"expression": '(2+2)*3 {["]}'})
-
-
-@pytest.fixture
-async def http():
-    opened = Http()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from adapters.chat.telegram import routes
 from adapters.chat.telegram.client import Times
 from adapters.chat.telegram.outbound import Telegram
 from core.errors import ChatRejected, StoreError
-from tests.servers.telegram import TOKEN, TelegramServer
+from tests.servers.telegram import TOKEN
 
 SECRET = "s3cret-Token_of_this_webhook"
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
@@ -77,13 +77,6 @@ async def serving(server):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             await runner.cleanup()
-
-
-@pytest.fixture
-async def server():
-    async with TelegramServer() as one:
-        yield one
-        assert one.problems == []
 
 
 @pytest.fixture

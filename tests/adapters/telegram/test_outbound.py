@@ -14,28 +14,8 @@ from adapters.chat.telegram.outbound import Telegram
 from core.errors import ChatBusy, ChatError, ChatGone, ChatUnreachable
 from core.messages import Button, Partial, Reply
 from tests.adapters.telegram_bench import TIMES, Engine, adapter, ref, say, session
-from tests.servers.telegram import TOKEN, Limits, TelegramServer
-
-
-@pytest.fixture
-async def server():
-    async with TelegramServer() as one:
-        yield one
-        assert one.problems == []
-
-
-@pytest.fixture
-def ada(server):
-    return server.person(1, "Ada")
-
-
-@pytest.fixture
-async def chat(server, ada):
-    """A private chat that the person has begun; what began it is confirmed already."""
-    one = server.private(ada)
-    one.started = True
-    return one
-
+from tests.servers.bot_api.faults import Limits
+from tests.servers.telegram import TOKEN, TelegramServer
 
 MARKDOWN = "# Title\n\nSome **bold** text with $x^2$.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```"
 

@@ -1,0 +1,189 @@
+"""The mailbox's leases: who may work on a lane, who takes over when a worker dies, and what it finds."""
+
+import asyncio
+
+from core.keys import lane_keys, tags
+from core.mailbox import Mailbox
+from core.store import Store
+from tests.core.lane import BEN, LANE, OWNER, SPACE, begun, entry, lapse, post, said, taken_over
+
+# --- wake-ups and leases
+
+
+async def test_a_wake_up_that_comes_twice_begins_one_turn(mailbox: Mailbox, other: Mailbox):
+    epoch = (await mailbox.accept(LANE, entry(1), OWNER, begin=False)).epoch
+    turns = await asyncio.gather(*(m.begin(LANE, epoch) for m in (mailbox, other) * 20))
+    assert len([t for t in turns if t]) == 1
+
+
+async def test_a_stale_wake_up_does_nothing(store: Store, mailbox: Mailbox):
+    old = (await mailbox.accept(LANE, entry(1), OWNER, begin=False)).epoch
+    await lapse(store)
+    [(_, new)] = await mailbox.sweep()
+    assert new == old + 1
+    assert await mailbox.begin(LANE, old) is None
+    assert said(await mailbox.begin(LANE, new)) == ["message 1"]
+
+
+async def test_a_wake_up_after_the_answer_does_nothing(store: Store, mailbox: Mailbox):
+    epoch = (await mailbox.accept(LANE, entry(1), OWNER, begin=False)).epoch
+    turn = await mailbox.begin(LANE, epoch)
+    assert turn is not None
+    await mailbox.commit(turn, space=SPACE)
+    assert await mailbox.begin(LANE, epoch) is None
+    assert not await mailbox.awake(LANE)
+
+
+async def test_a_wake_up_for_a_lane_that_never_was_leaves_no_key(store: Store, mailbox: Mailbox):
+    before = await store.redis.dbsize()
+    assert await mailbox.begin(LANE, 1) is None
+    assert await store.redis.dbsize() == before
+
+
+async def test_the_sweeper_finds_a_lost_wake_up_and_nothing_in_a_healthy_store(store: Store, mailbox: Mailbox):
+    await post(mailbox, entry(1))
+    assert await mailbox.sweep() == []
+    await lapse(store)
+    assert [lane for lane, _ in await mailbox.sweep()] == [LANE.id]
+    assert await mailbox.sweep() == []
+
+
+async def test_many_sweepers_at_once_wake_a_lane_once(store: Store, mailbox: Mailbox):
+    lanes = [lane_keys(f"{n:032x}") for n in range(60)]
+    for n, lane in enumerate(lanes):
+        await post(mailbox, entry(n), lane=lane)
+        await lapse(store, lane)
+    found = await asyncio.gather(*(mailbox.sweep() for _ in range(10)))
+    assert sorted(lane for some in found for lane, _ in some) == sorted(lane.id for lane in lanes)
+
+
+async def test_a_sweep_takes_a_bounded_number_and_the_rest_next_time(store: Store, mailbox: Mailbox):
+    lanes = [lane for lane in (lane_keys(f"{n:032x}") for n in range(200)) if lane.tag == tags()[0]][:7]
+    for n, lane in enumerate(lanes):
+        await post(mailbox, entry(n), lane=lane)
+        await lapse(store, lane)
+    assert [len(await mailbox.sweep(most=3)) for _ in range(4)] == [3, 3, 1, 0]
+
+
+async def test_a_lane_is_not_taken_from_a_worker_whose_lease_has_not_ended(mailbox: Mailbox, other: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    assert await other.begin(LANE, turn.epoch) is None
+    assert await other.sweep() == []
+
+
+async def test_a_worker_that_was_taken_over_writes_nothing_more(store: Store, mailbox: Mailbox, other: Mailbox):
+    paused = await begun(mailbox, entry(1))
+    turn = await taken_over(store, other)
+    assert turn.fence > paused.fence
+    assert (turn.turn, turn.entries) == (paused.turn, paused.entries)
+    assert await mailbox.step(paused, "m0", b"late") == 0
+    assert await mailbox.renew([paused]) == [0]
+    assert (await mailbox.commit(paused, space=SPACE, reply=b"late", block=b"late")).status == "FENCED"
+    assert await mailbox.outbox(SPACE) == []
+    done = await other.commit(turn, space=SPACE, reply=b"answer", block=b"block")
+    assert done.status == "IDLE"
+    assert [o.reply for o in await mailbox.outbox(SPACE)] == [b"answer"]
+    assert (await mailbox.context(LANE))[1] == (b"block",)
+
+
+async def test_a_swept_worker_is_fenced_even_before_another_begins(store: Store, mailbox: Mailbox):
+    paused = await begun(mailbox, entry(1))
+    await lapse(store)
+    await mailbox.sweep()
+    assert await mailbox.step(paused, "m0", b"late") == 0
+    assert await mailbox.renew([paused]) == [0]
+    assert (await mailbox.commit(paused, space=SPACE, reply=b"late")).status == "FENCED"
+
+
+async def test_renewal_keeps_the_lease_and_so_does_a_step(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    for keep in ("renew", "step"):
+        await lapse(store)
+        if keep == "renew":
+            assert await mailbox.renew([turn]) == [1]
+        else:
+            assert await mailbox.step(turn, "m0", b"x") == 1
+        end = int(await store.redis.hget(LANE.state, "exp"))
+        assert end == await store.redis.zscore(LANE.live, LANE.id)
+        assert end - turn.now >= mailbox.rules.lease
+        assert await mailbox.sweep() == []
+
+
+async def test_many_leases_are_renewed_in_one_trip(store: Store, mailbox: Mailbox):
+    turns = [await begun(mailbox, entry(n), lane=lane_keys(f"{n:032x}")) for n in range(30)]
+    await mailbox.commit(turns[7], space=SPACE)
+    before = store.trips
+    answers = await mailbox.renew(turns)
+    assert store.trips - before == 1
+    assert answers == [0 if n == 7 else 1 for n in range(30)]
+
+
+async def test_a_lease_handed_back_lets_another_worker_go_on_at_once(mailbox: Mailbox, other: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    await mailbox.step(turn, "m0", b"done")
+    await mailbox.renew([turn], release=True)
+    [(_, epoch)] = await other.sweep()
+    following = await other.begin(LANE, epoch)
+    assert following is not None
+    assert (following.journal, following.tries) == ({"m0": b"done"}, 1)
+
+
+# --- resume
+
+
+async def test_a_resumed_turn_finds_the_results_of_its_finished_calls(store: Store, mailbox: Mailbox, other: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    assert turn.journal == {}
+    await mailbox.step(turn, "m0", b"first")
+    await mailbox.step(turn, "t0.1", b"\0second")
+    assert (await taken_over(store, other)).journal == {"m0": b"first", "t0.1": b"\0second"}
+
+
+async def test_a_resumed_turn_has_the_same_messages_though_more_came(store: Store, mailbox: Mailbox, other: Mailbox):
+    turn = await begun(mailbox, entry(1), entry(2))
+    again = await taken_over(store, other)
+    assert said(again) == said(turn) == ["message 1"]
+    done = await other.commit(again, space=SPACE, begin=True)
+    assert said(done.begun) == ["message 2"]
+
+
+async def test_the_journal_is_gone_after_the_commit(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    await mailbox.step(turn, "m0", b"x")
+    assert await store.redis.pttl(LANE.journal(turn.turn)) > 0
+    await mailbox.commit(turn, space=SPACE)
+    assert await store.redis.exists(LANE.journal(turn.turn)) == 0
+    assert await mailbox.step(turn, "m1", b"late") == 0
+    assert await store.redis.exists(LANE.journal(turn.turn)) == 0
+
+
+async def test_a_turn_that_dies_again_and_again_is_counted(store: Store, mailbox: Mailbox):
+    tries = [(await begun(mailbox, entry(1))).tries]
+    tries += [(await taken_over(store, mailbox)).tries for _ in range(3)]
+    assert tries == [1, 2, 3, 4]
+
+
+async def test_a_turn_that_gets_on_is_no_poison(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    tries = []
+    for n in range(4):
+        await mailbox.step(turn, f"m{n}", b"x")
+        turn = await taken_over(store, mailbox)
+        tries.append(turn.tries)
+    turn = await taken_over(store, mailbox)
+    assert (tries, turn.tries) == ([1, 1, 1, 1], 2)
+
+
+async def test_the_count_begins_anew_with_the_next_turn(store: Store, mailbox: Mailbox):
+    await begun(mailbox, entry(1), entry(2, BEN))
+    await taken_over(store, mailbox)
+    done = await mailbox.commit(await taken_over(store, mailbox), space=SPACE, begin=True)
+    assert done.begun is not None
+    assert (said(done.begun), done.begun.tries) == (["message 2"], 1)
+
+
+async def test_a_poison_turn_is_buried_sealed_where_the_operator_finds_it(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    await mailbox.bury(turn, "died 3 times")
+    [(_, fields)] = await store.redis.xrange(f"{LANE.tag}:dead")
+    assert fields == {b"l": LANE.id.encode(), b"o": OWNER.encode(), b"why": b"died 3 times", b"m": entry(1).packed()}
