@@ -11,6 +11,7 @@ VENV := .venv
 INPUTS := uv.lock pyproject.toml deploy/bootstrap.py
 
 .PHONY: run chat install test check
+MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := run
 
