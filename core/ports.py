@@ -25,7 +25,7 @@ class Traits(msgspec.Struct, frozen=True):
     """All that is special to a platform and that core must know."""
 
     label: str
-    """As people call it: `Telegram`."""
+    """As people call the platform."""
     hint: str = ""
     """A line for the prompt: what the platform can show."""
     command: str = "/"
