@@ -159,11 +159,6 @@ class Valkey:
         return f"the disk of {self.folder} is full." if full else "it left no log."
 
 
-def socket_of(folder: Path) -> Path:
-    """Where the server of a folder listens."""
-    return socket_path(folder, "valkey.sock")
-
-
 def memory() -> int:
     """Bytes that this machine, or this container, has."""
     found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

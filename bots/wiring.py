@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from bots.terminal import Past
 
 KEY_FILE = "key"
+DEAF = 90.0
+"""Seconds without an answer to a poll, after which the program says that it is not ready."""
 TERMINAL_SOCKET = "pieria.sock"
 
 
@@ -61,6 +63,8 @@ class House(msgspec.Struct):
     models: Registry
     engine: Engine
     http: Http
+    signs: list[Callable[[], str]] = msgspec.field(default_factory=list)
+    """Each says what a platform lacks, or "" while it is well."""
 
     async def ready(self) -> str:
         """What is missing before work can be taken; "" where nothing is."""
@@ -68,7 +72,7 @@ class House(msgspec.Struct):
             await self.store.ping()
         except StoreError as error:
             return error.sentence
-        return ""
+        return next((lack for sign in self.signs if (lack := sign())), "")
 
 
 @asynccontextmanager
@@ -194,6 +198,7 @@ async def chat_platforms(parts: House, rows: list[Row]) -> tuple[list[Chat], lis
             settings.telegram_webhook_secret.reveal(),
         )
         chats.append(telegram)
+        parts.signs.append(lambda: "Telegram has not answered for a while." if telegram.deaf_for > DEAF else "")
         routes.append(telegram.routes())
         way = "by webhook" if telegram.routes() else "by long polling"
         rows.append(Row("Telegram", "on", f"bot {telegram.space}, {way}"))

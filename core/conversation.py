@@ -195,9 +195,8 @@ class Conversations:
     ) -> str:
         """Let the model answer into `outcome`; returns why it could not, "" when it did."""
         begun, newest = question.running.begun, question.newest
-        chosen = begun.context.get("model")
         try:
-            model = (self._models.named(chosen.decode()) if chosen else None) or await self._default(show)
+            model = self._chosen(begun) or await self._default(show)
             written.window = model.window
             caller = Caller(begun.owner, newest.chat, newest.admin, "")
 
@@ -218,6 +217,11 @@ class Conversations:
         except TimeoutError:
             return words("too_slow", newest.language or "en", minutes=round(self._budget.seconds / 60))
         return ""
+
+    def _chosen(self, begun: Begun) -> Model | None:
+        """The model that this chat chose, where it can be had."""
+        name = begun.context.get("model")
+        return self._models.named(name.decode()) if name else None
 
     async def _default(self, show: Callable[[str, str], None]) -> Model:
         """The default model; while it is being made ready, the person sees how far that is."""
@@ -316,7 +320,8 @@ class Conversations:
         lane = begun.lane.id
         self._summarising.add(lane)
         try:
-            model = await self._models.default()
+            # What a chat says goes to the model that it chose, and to no other.
+            model = self._chosen(begun) or await self._models.default()
             earlier = open_summary(box, begun.context)
             prompt = to_summarise(earlier, older, key=lane)
             summary = await gather(model, prompt, 120.0)

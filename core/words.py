@@ -1,9 +1,5 @@
 """Texts that people read, in one table by language; what a model says is not here."""
 
-from typing import Literal
-
-Language = Literal["en"]
-
 _TABLE: dict[str, dict[str, str]] = {
     "en": {
         "welcome": "Hello! I am Pieria, an assistant. Ask me anything, or send /help to see what I can do.",

@@ -350,6 +350,20 @@ async def test_older_turns_are_summarised_without_losing_names_and_numbers(store
         assert sum(len(line.text) for line in model.prompts[-1].lines) < 9_000
 
 
+async def test_a_summary_is_made_by_the_model_that_the_chat_chose(store: Store) -> None:
+    one = Scripted(lambda _: "one", window=3_000)
+    two = Scripted(lambda _: "two " + "filler " * 60, window=3_000)
+    two.name = "stage:two"
+    async with stage(store, models=Choice(one, two)) as s:
+        await s.say("/model stage:two")
+        await s.replies(1)
+        for n in range(16):
+            await s.say(f"more talk {n} " + "words " * 40)
+            await s.replies(n + 2)
+        await wait_until(lambda: any(p.limit == 700 for p in two.prompts))
+        assert one.prompts == []
+
+
 async def test_a_turn_costs_three_trips_to_the_store(store: Store) -> None:
     async with stage(store) as s:
         await s.say("warm up")
