@@ -7,15 +7,17 @@ turns, previews, deliveries, lease renewal, the sweeper, and the recovery of wha
 import asyncio
 import contextlib
 import logging
+import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
 
 import msgspec
 from redis.exceptions import RedisError
 
 from core import commands
+from core.aside import Aside
 from core.conversation import REPLY, Conversations, encode
-from core.delivery import Delivery, Out, space_of
+from core.delivery import Delivery, Out
 from core.errors import ChatError, PieriaError, SealError, StoreError, traced
 from core.keys import NEWS, Lane, lane_keys
 from core.mailbox import Begun, Entry, Mailbox, Rules
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 MOST_TEXT = 200_000
 """Characters of one message."""
+MOST_PAUSE = 60.0
+"""Seconds until a platform that broke again and again is tried once more."""
 DRAIN = 30.0
 """Seconds that running turns get to finish when the program ends."""
 
@@ -57,7 +61,6 @@ class Engine:
         """`worker` names this process among those of the store; `slots` turns run side by side."""
         self._store = store
         self._people = people
-        self._models = models
         self._wakeups = wakeups
         self._slots = slots
         self._mailbox = Mailbox(store, worker, rules or Rules())
@@ -75,20 +78,20 @@ class Engine:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._spawned: set[asyncio.Task[None]] = set()
+        self._unjoined: list[Chat] = []
+        """Platforms whose account of ours is not known yet."""
         self._running: dict[str, Running] = {}
         self._still = asyncio.Event()
         self._still.set()
         self._closing = False
-        self._since = datetime.now(UTC)
+        self._aside = Aside(people, self._mailbox, self.delivery, models, self._running)
 
     async def run(self, chats: list[Chat], stop: asyncio.Event) -> None:
         """Serve these platforms until `stop`; then take nothing new, let running turns finish, hand the others back."""
-        for chat in chats:
-            self.delivery.join(chat)
+        self._unjoined = list(chats)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            # What is in the outbox now was left by a process that ended; later looks spare what is being committed.
-            await self._recover(older=0.0)
+            await self._join()
             work = [
                 tasks.create_task(self._wakeups.serve(self.drain)),
                 tasks.create_task(self._every(self._mailbox.rules.lease / 3000, self._renew)),
@@ -109,6 +112,8 @@ class Engine:
 
     async def accept(self, inbound: Inbound) -> None:
         """Make an event durable, once; a repeated one changes nothing. Raises StoreError when it is not safe."""
+        if self._unjoined:
+            await self._join()
         match inbound:
             case Message():
                 await self._message(inbound)
@@ -121,6 +126,7 @@ class Engine:
                         text=inbound.action,
                         name=inbound.name,
                         admin=inbound.admin,
+                        vouched=inbound.vouched,
                     )
                 )
             case Edited():
@@ -130,9 +136,9 @@ class Engine:
                 await self._mailbox.edit(lane, self._people.event(inbound.chat, inbound.original), None)
             case Joined():
                 key = "welcome" if inbound.chat.private else "joined"
-                known = await self._meet(inbound.chat, inbound.sender)
+                known = await self._meet(inbound.chat, inbound.sender, vouched=inbound.vouched)
                 if known.allowed or not inbound.chat.private:
-                    await self._say(inbound.chat, inbound.event, known, words(key))
+                    await self._aside.say(inbound.chat, inbound.event, known, words(key))
 
     async def drain(self, lane: str, epoch: int) -> None:
         """Play the turns of a lane that a wake-up names, if they are ours to play."""
@@ -145,20 +151,18 @@ class Engine:
     async def _message(self, message: Message) -> None:
         if not message.chat.private and not message.addressed:
             return
-        known = await self._meet(message.chat, message.sender)
-        if message.chat.private and await self._claims(message, known):
+        known = await self._meet(message.chat, message.sender, vouched=message.vouched)
+        if message.chat.private and await self._aside.claims(message, known):
             return
         line = commands.read(message.text)
-        language = message.language or "en"
         if not known.allowed:
-            await self._turn_away(message, known)
+            await self._aside.turn_away(message, known)
         elif len(message.text) > MOST_TEXT:
-            text = words("too_long", language, size=len(message.text), most=MOST_TEXT)
-            await self._say(message.chat, message.event, known, text, message.message_id)
+            await self._aside.answer(message, known, "too_long", size=len(message.text), most=MOST_TEXT)
         elif not (message.text.strip() or message.quoted.strip() or message.attachments):
-            await self._say(message.chat, message.event, known, words("empty", language), message.message_id)
+            await self._aside.answer(message, known, "empty")
         elif line is not None and commands.beside(line):
-            await self._aside(line, message, known)
+            await self._aside.command(line, message, known)
         else:
             await self._post(message, known, alone=line is not None)
 
@@ -173,11 +177,10 @@ class Engine:
         elif accepted.epoch:
             self._wakeups.wake(lane.id, accepted.epoch)
         elif accepted.status == "FULL":
-            text = words("full", message.language or "en")
-            await self._say(message.chat, message.event, known, text, message.message_id)
+            await self._aside.answer(message, known, "full")
 
     async def _edited(self, message: Message) -> None:
-        known = await self._meet(message.chat, message.sender)
+        known = await self._meet(message.chat, message.sender, vouched=message.vouched)
         if not known.allowed or len(message.text) > MOST_TEXT:
             return
         owner = self._people.owner(message.chat, known)
@@ -188,102 +191,6 @@ class Engine:
         box = await self._people.box(owner)
         event = self._people.event(message.chat, message.event)
         return Entry(event, known.account, alone, box.seal(encode(message), MESSAGE))
-
-    # Beside the lane
-
-    async def _claims(self, message: Message, known: Known) -> bool:
-        code = message.start or message.text.strip()
-        if known.admin or not await self._people.claimed(message.sender, code):
-            return False
-        await self._say(message.chat, message.event, await self._meet(message.chat, message.sender), words("claimed"))
-        return True
-
-    async def _turn_away(self, message: Message, known: Known) -> None:
-        language = message.language or "en"
-        if self._people.policy == "closed":
-            return
-        if not message.chat.private:
-            if await self._people.first_today(message.sender):
-                text = words("code_in_group", language)
-                await self._say(message.chat, message.event, known, text, message.message_id)
-            return
-        code = await self._people.ask(message.sender, message.name)
-        if code:
-            await self._say(message.chat, message.event, known, words("code", language, code=code))
-
-    async def _aside(self, line: commands.Line, message: Message, known: Known) -> None:
-        language = message.language or "en"
-        chat = self.delivery.chat(message.chat)
-        prefix = chat.traits.command if chat else "/"
-        match line.name:
-            case "start":
-                text = words("welcome", language)
-            case "help":
-                text = commands.help_text(prefix, self._models.speaking, language)
-            case "stop":
-                text = await self._stop(message, language)
-            case "model":
-                offered = ", ".join(f"`{prefix}model {name}`" for name in self._models.offered())
-                text = words("model_now", language, model=await self._speaking(message.chat))
-                text += "\n\n" + words("model_offered", language, list=offered) if offered else ""
-            case "status":
-                text = await self._status(message.chat, language)
-            case "whoami":
-                text = words(
-                    "whoami",
-                    language,
-                    name=message.name or message.sender.user,
-                    platform=chat.traits.label if chat else message.chat.platform,
-                    user=message.sender.user,
-                    access=words("is_admin" if known.admin else "is_allowed", language),
-                    kind=words("private_chat" if message.chat.private else "group_chat", language),
-                )
-            case _:
-                text = words("unknown_command", language, command=f"{prefix}{line.name[:40]}")
-        if text:
-            await self._say(message.chat, message.event, known, text, message.message_id)
-
-    async def _stop(self, message: Message, language: str) -> str:
-        lane = self._lane(message.chat)
-        fence, dropped = await self._mailbox.stop(lane, drop=message.chat.private)
-        running = self._running.get(lane.id)
-        if fence and running is not None and running.begun.fence == fence:
-            running.halt()
-        if dropped:
-            return words("dropped", language, count=dropped)
-        return "" if fence else words("nothing_runs", language)  # the turn itself says that it was stopped
-
-    async def _speaking(self, chat: ChatRef) -> str:
-        context, _, _ = await self._mailbox.context(self._lane(chat))
-        chosen = context.get("model")
-        return chosen.decode() if chosen else self._models.speaking
-
-    async def _status(self, chat: ChatRef, language: str) -> str:
-        _, blocks, _ = await self._mailbox.context(self._lane(chat))
-        await self._store.ping()
-        return words(
-            "status",
-            language,
-            model=await self._speaking(chat),
-            turns=len(blocks),
-            since=self._since.strftime("%Y-%m-%d %H:%M UTC"),
-        )
-
-    async def _say(self, chat: ChatRef, event: str, known: Known, text: str, reply_to: str = "") -> None:
-        lane = self._lane(chat)
-        turn = self._people.event(chat, event)
-        owner = self._people.owner(chat, known)
-        box = await self._people.box(owner)
-        local = self.delivery.holds(chat)
-        at = int(datetime.now(UTC).timestamp() * 1000)
-        reply = Reply(turn, chat, text, at=at, reply_to=reply_to)
-        sealed = box.seal(encode(reply), REPLY)
-        outbox, _ = await self._mailbox.say(lane, turn, space_of(chat), owner, sealed, sending=local)
-        if local and not outbox:
-            # Said before: when the event came first, or just now, and the store's answer got lost.
-            outbox = await self._mailbox.left(lane, space_of(chat), sealed)
-        if outbox and local:
-            self.delivery.deliver(Out(lane, outbox, reply))
 
     # Turns
 
@@ -315,31 +222,58 @@ class Engine:
                 running.heed(signal)
 
     async def _sweep(self) -> None:
+        await self._join()
         await self._renew()  # after the store was away: our own turns are not lost ones
         for lane, epoch in await self._mailbox.sweep():
             self._wakeups.wake(lane, epoch)
 
+    async def _join(self) -> None:
+        """Take up accounts of ours as soon as they are known. What their outboxes hold was left by a process that ended."""
+        for chat in [chat for chat in self._unjoined if chat.space]:
+            left = await self._left(f"{chat.platform}:{chat.space}", older=0.0)
+            if chat in self._unjoined:  # nobody else was quicker
+                self._unjoined.remove(chat)
+                self.delivery.join(chat)
+                for out in left:
+                    self.delivery.deliver(out)
+
     async def _recover(self, older: float = 10.0) -> None:
-        """Deliver what was committed and never delivered: by a process that died, or while the store was away."""
+        """Deliver what was committed and never delivered, because the store was away; spare what is being committed."""
         for space in self.delivery.spaces():
-            for waiting in await self._mailbox.outbox(space):
-                if self.delivery.on_way(waiting.turn) or waiting.age() < older:
-                    continue
-                try:
-                    box = await self._people.opened(waiting.owner)
-                    reply = _reply.decode(box.open(waiting.reply, REPLY))
-                except (SealError, msgspec.DecodeError):
-                    await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
-                    continue
-                self.delivery.deliver(Out(waiting.lane, waiting.id, reply, doubtful=True))
+            for out in await self._left(space, older):
+                self.delivery.deliver(out)
+
+    async def _left(self, space: str, older: float) -> list[Out]:
+        """Replies in the outboxes of an account of ours, committed more than `older` seconds ago."""
+        found = []
+        for waiting in await self._mailbox.outbox(space):
+            if self.delivery.on_way(waiting.turn) or waiting.age() < older:
+                continue
+            try:
+                box = await self._people.opened(waiting.owner)
+                reply = _reply.decode(box.open(waiting.reply, REPLY))
+            except (SealError, msgspec.DecodeError):
+                await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
+                continue
+            found.append(Out(waiting.lane, waiting.id, reply, doubtful=True))
+        return found
 
     async def _serve(self, chat: Chat) -> None:
-        try:
-            await chat.serve(self.accept, commands.commands())
-        except ChatError as error:
-            log.error("%s is off: %s", chat.traits.label, error.sentence)  # noqa: TRY400 - the sentence says all
-        except Exception as error:  # noqa: BLE001 - the other platforms go on
-            log.error("%s is off: %s", chat.traits.label, traced(error))  # noqa: TRY400 - no words in the log
+        """Serve a platform; one that broke begins again, one that only the operator can help is off."""
+        pause = 1.0
+        while True:
+            begun = time.monotonic()
+            try:
+                await chat.serve(self.accept, commands.commands())
+            except ChatError as error:
+                log.error("%s is off: %s", chat.traits.label, error.sentence)  # noqa: TRY400 - the sentence says all
+                return
+            except Exception as error:  # noqa: BLE001 - the other platforms go on
+                log.error("%s broke and begins again: %s", chat.traits.label, traced(error))  # noqa: TRY400 - no words in the log
+            else:
+                return
+            pause = 1.0 if time.monotonic() - begun > MOST_PAUSE else min(pause * 2, MOST_PAUSE)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     async def _listen(self) -> None:
         """Hear of changes that other processes made to accounts."""
@@ -403,9 +337,10 @@ class Engine:
             # A turn's lease ends by itself, and the sweeper wakes its lane again: three tries, then an apology.
             log.error("a turn, or work behind one, failed: %s", traced(error))  # noqa: TRY400 - as above
 
-    async def _meet(self, chat: ChatRef, account: Account) -> Known:
+    async def _meet(self, chat: ChatRef, account: Account, *, vouched: bool = False) -> Known:
         adapter = self.delivery.chat(chat)
-        return await self._people.meet(account, trusted=adapter is not None and adapter.traits.trusted)
+        trusted = adapter is not None and adapter.traits.trusted
+        return await self._people.meet(account, trusted=trusted, vouched=vouched)
 
     def _lane(self, chat: ChatRef) -> Lane:
         return lane_keys(self._people.lane(chat))

@@ -42,6 +42,7 @@ TABLE = (
     Kind(
         "pieria:asked:<account>", "string", "a day", "this stranger was told how to get in, or tried to claim the house"
     ),
+    Kind("pieria:note:<note>", "string", "90 days after it was written", "sealed, what a platform's adapter remembers"),
     Kind("{t}:c:<lane>", "hash", "PIERIA_KEEP after the last turn", "state of a lane: epoch, fencing token, lease"),
     Kind("{t}:mb:<lane>", "list", "gone when empty", "waiting messages: event, sender, kind, sealed body"),
     Kind("{t}:ev:<event>", "string", "a day", "an event that was accepted"),
@@ -104,6 +105,11 @@ def code_key(code: str) -> str:
 def asked_key(account: str) -> str:
     """Where it stands that a stranger was answered today."""
     return f"pieria:asked:{account}"
+
+
+def note_key(note: str) -> str:
+    """Where an adapter's note lies."""
+    return f"pieria:note:{note}"
 
 
 class Lane(msgspec.Struct, frozen=True):

@@ -63,6 +63,8 @@ class Message(msgspec.Struct, frozen=True, tag="message"):
     """In a group: the assistant was mentioned, answered, commanded, or owns the thread."""
     admin: bool = False
     """The sender rules this group on the platform."""
+    vouched: bool = False
+    """The sender belongs to a community that was let in as a whole, as the platform tells."""
     language: str = ""
     zone: str = ""
     """IANA time zone, where the platform tells."""
@@ -96,6 +98,8 @@ class Pressed(msgspec.Struct, frozen=True, tag="pressed"):
     action: str
     name: str = ""
     admin: bool = False
+    vouched: bool = False
+    """As in Message."""
 
 
 class Joined(msgspec.Struct, frozen=True, tag="joined"):
@@ -105,6 +109,8 @@ class Joined(msgspec.Struct, frozen=True, tag="joined"):
     chat: ChatRef
     sender: Account
     name: str = ""
+    vouched: bool = False
+    """As in Message."""
 
 
 Inbound = Message | Edited | Deleted | Pressed | Joined

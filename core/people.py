@@ -55,7 +55,7 @@ class People:
         self._seal = seal
         self._ring = ring
         self.policy = policy
-        self._near: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        self._near: OrderedDict[tuple[str, bool], tuple[float, Known]] = OrderedDict()
         self._news = 0
         self.strangers = seal.name("strangers")
         """Owner of what is said to people who are not let in."""
@@ -80,13 +80,18 @@ class People:
         """The name of an account in keys."""
         return self._seal.name("account", account.platform, account.space, account.user)
 
-    async def meet(self, account: Account, *, trusted: bool) -> Known:
+    def note(self, *name: str) -> str:
+        """The name of an adapter's note in keys."""
+        return self._seal.name("note", *name)
+
+    async def meet(self, account: Account, *, trusted: bool, vouched: bool = False) -> Known:
         """Who this is. Whoever may talk is a person from the first contact on; of a stranger nothing is stored.
 
-        `trusted`: the platform itself let them in.
+        `trusted`: whoever reaches us on this platform is let in. `vouched`: the platform tells of this message's sender that
+        they belong to a community that was let in as a whole; that counts unless only named accounts may talk.
         """
         name = self.sender(account)
-        near = self._near.get(name)
+        near = self._near.get((name, vouched))
         if near is not None and near[0] > time.monotonic():
             return near[1]
         operator = trusted and account.user == OPERATOR
@@ -95,13 +100,14 @@ class People:
         pipeline.hmget(account_key(name), "person", "ok")
         pipeline.sismember(ADMINS, name)
         (person, ok), admin = await self._store.execute(pipeline)
-        allowed = trusted or self.policy == "open" or bool(admin) or ok == b"1"
+        vouched_for = vouched and self.policy != "closed"
+        allowed = trusted or vouched_for or self.policy == "open" or bool(admin) or ok == b"1"
         if allowed and person is None:
             candidate = self._seal.name("person", OPERATOR) if operator else secrets.token_hex(16)
             person = await self._become(name, candidate)
         known = Known(name, (person or b"").decode(), allowed, operator or bool(admin))
         if allowed and news == self._news:  # else it may have changed while we asked
-            self._keep(name, known)
+            self._keep(known, vouched)
         return known
 
     def forget_near(self, name: str) -> None:
@@ -109,7 +115,8 @@ class People:
         self._news += 1
         self._ring.drop(name)
         if name:
-            self._near.pop(name, None)
+            for vouched in (False, True):
+                self._near.pop((name, vouched), None)
         else:
             self._near.clear()
 
@@ -266,8 +273,8 @@ class People:
     def _daily(self, what: str, account: Account) -> str:
         return self._seal.name(what, account.platform, account.space, account.user)
 
-    def _keep(self, name: str, known: Known) -> None:
-        self._near[name] = (time.monotonic() + 60.0, known)
+    def _keep(self, known: Known, vouched: bool) -> None:
+        self._near[known.account, vouched] = (time.monotonic() + 60.0, known)
         while len(self._near) > 4096:
             self._near.popitem(last=False)
 

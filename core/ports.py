@@ -59,12 +59,13 @@ class Chat(Protocol):
 
     @property
     def space(self) -> str:
-        """The bot or workspace id; known once `serve` has connected or the token tells it."""
+        """The bot or workspace id; "" until the token or the platform has told it, which `serve` sees to before it accepts."""
         ...
 
     async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
-        """Receive until cancelled. An event is acknowledged to the platform only after `accept` returned; events of one
-        chat are accepted one after the other, also when one is tried again.
+        """Receive until cancelled; a platform that is away is waited for. An event is acknowledged to the platform only after `accept` returned; events of one
+        chat are accepted one after the other, also when one is tried again. Raises ChatError where only the operator can
+        help; whatever else it raises makes it begin again.
         """
         ...
 

@@ -24,6 +24,7 @@ def test_every_name_that_the_program_builds_stands_in_the_table_once():
         keys.chats_key(LANE): "pieria:chats:<person>",
         keys.code_key("ABCDEFGH"): "pieria:code:<code>",
         keys.asked_key(LANE): "pieria:asked:<account>",
+        keys.note_key(LANE): "pieria:note:<note>",
         lane.state: "{t}:c:<lane>",
         lane.mailbox: "{t}:mb:<lane>",
         lane.context: "{t}:x:<lane>",

@@ -73,7 +73,7 @@ class WebPlace:
 
     @asynccontextmanager
     async def life(self, engine: Engine) -> AsyncIterator[Chat]:
-        page = Web(Seal(KEY).sign, PageRecords(engine.records, engine._models, ()))
+        page = Web(Seal(KEY).sign, PageRecords(engine.records, engine._aside._models, ()))
         async with serve(app([routes(page)]), "127.0.0.1", self._port) as url:
             self._url, self._port = url, int(url.rpartition(":")[2])
             await self._request("POST", "/api/visit", b"{}")
