@@ -51,7 +51,8 @@ class Aside:
 
     async def answer(self, message: Message, known: Known, key: str, **values: object) -> None:
         """Say one of our texts as the answer to a message."""
-        text = words(key, message.language or "en", **values)
+        prefix = self._delivery.prefix(message.chat)
+        text = words(key, message.language or "en", prefix=prefix, **values)
         await self.say(message.chat, message.event, known, text, message.message_id)
 
     async def claims(self, message: Message, known: Known) -> bool:
@@ -60,7 +61,7 @@ class Aside:
         if known.admin or not await self._people.claimed(message.sender, code):
             return False
         known = await self._people.meet(message.sender, trusted=False)
-        await self.say(message.chat, message.event, known, words("claimed"))
+        await self.answer(message, known, "claimed")
         return True
 
     async def turn_away(self, message: Message, known: Known) -> None:
@@ -79,13 +80,13 @@ class Aside:
     async def command(self, line: commands.Line, message: Message, known: Known) -> None:
         """Carry out a command that takes no turn."""
         language = message.language or "en"
-        chat = self._delivery.chat(message.chat)
-        prefix = chat.traits.command if chat else "/"
+        chat, prefix = self._delivery.chat(message.chat), self._delivery.prefix(message.chat)
         match line.name:
             case "start":
-                text = words("welcome", language)
+                text = words("welcome", language, prefix=prefix)
             case "help":
-                text = commands.help_text(prefix, self._models.speaking, language)
+                also = chat.traits.also if chat else ""
+                text = commands.help_text(prefix, self._models.speaking, also, language)
             case "stop":
                 text = await self._stop(message, language)
             case "model":
@@ -105,7 +106,7 @@ class Aside:
                     kind=words("private_chat" if message.chat.private else "group_chat", language),
                 )
             case _:
-                text = words("unknown_command", language, command=f"{prefix}{line.name[:40]}")
+                text = words("unknown_command", language, command=f"{prefix}{line.name[:40]}", prefix=prefix)
         if text:
             await self.say(message.chat, message.event, known, text, message.message_id)
 

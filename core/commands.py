@@ -46,8 +46,9 @@ def beside(line: Line) -> bool:
     return line.name in BESIDE or (line.name == "model" and not line.rest) or line.name not in IN_TURN
 
 
-def help_text(prefix: str, model: str, language: str = "en") -> str:
-    """What /help answers."""
+def help_text(prefix: str, model: str, also: str = "", language: str = "en") -> str:
+    """What /help answers; `also` is the platform's other way to give commands."""
     rows = "\n".join(f"- `{prefix}{c.name}` {c.about}" for c in commands(language))
-    other = "" if prefix == "!" else f"\n\n{words('help_other', language)}"
+    other = f"\n\n{words('help_also', language, also=also)}" if also else ""
+    other += "" if prefix == "!" else f"\n\n{words('help_other', language)}"
     return f"{words('help', language)}\n\n{rows}{other}\n\n{words('help_model', language, model=model)}"

@@ -215,7 +215,8 @@ class Conversations:
         except ModelError as error:
             return error.sentence
         except TimeoutError:
-            return words("too_slow", newest.language or "en", minutes=round(self._budget.seconds / 60))
+            minutes, prefix = round(self._budget.seconds / 60), self._delivery.prefix(newest.chat)
+            return words("too_slow", newest.language or "en", minutes=minutes, prefix=prefix)
         return ""
 
     def _chosen(self, begun: Begun) -> Model | None:

@@ -83,6 +83,11 @@ class Delivery:
         """The adapter of a place, where this process holds it."""
         return self._chats.get((ref.platform, ref.space))
 
+    def prefix(self, ref: ChatRef) -> str:
+        """How commands are typed in a place."""
+        chat = self.chat(ref)
+        return chat.traits.command if chat else "/"
+
     def spaces(self) -> list[str]:
         """The accounts of ours that this process holds, as keys name them."""
         return [f"{platform}:{space}" for platform, space in self._chats]

@@ -138,7 +138,9 @@ class Engine:
                 key = "welcome" if inbound.chat.private else "joined"
                 known = await self._meet(inbound.chat, inbound.sender, vouched=inbound.vouched)
                 if known.allowed or not inbound.chat.private:
-                    await self._aside.say(inbound.chat, inbound.event, known, words(key))
+                    await self._aside.say(
+                        inbound.chat, inbound.event, known, words(key, prefix=self.delivery.prefix(inbound.chat))
+                    )
 
     async def drain(self, lane: str, epoch: int) -> None:
         """Play the turns of a lane that a wake-up names, if they are ours to play."""

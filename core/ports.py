@@ -30,6 +30,8 @@ class Traits(msgspec.Struct, frozen=True):
     """A line for the prompt: what the platform can show."""
     command: str = "/"
     """How commands are typed here; `!` works everywhere besides."""
+    also: str = ""
+    """Another way of this platform to give commands, in a few words: `/name help`."""
     preview_every: float = 1.0
     """Seconds between two previews of a growing reply in one chat."""
     preview_group_every: float = 3.5

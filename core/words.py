@@ -2,23 +2,24 @@
 
 _TABLE: dict[str, dict[str, str]] = {
     "en": {
-        "welcome": "Hello! I am Pieria, an assistant. Ask me anything, or send /help to see what I can do.",
+        "welcome": "Hello! I am Pieria, an assistant. Ask me anything, or send `{prefix}help` to see what I can do.",
         "joined": (
             "Hello! I am Pieria, an assistant (a bot). Mention me or reply to me, and I answer. I keep only what was "
-            "addressed to me, sealed; /new starts afresh, /help shows more."
+            "addressed to me, sealed; `{prefix}new` starts afresh, `{prefix}help` shows more."
         ),
         "help": (
             "Ask me anything in your own words: science, mathematics, health, writing, code. I stream my answer; a "
             "message that you send meanwhile is answered next."
         ),
         "help_other": "Where `/` does not work, type `!` instead: `!new`.",
+        "help_also": "Another way to give them: {also}.",
         "help_model": "Now speaking: {model}.",
         "new": "A new conversation. What was said before is kept, but I do not look at it any more.",
         "stopped": "Stopped.",
         "dropped": "Messages that waited were dropped: {count}.",
         "nothing_runs": "Nothing is running.",
         "nothing_to_retry": "There is nothing to try again yet.",
-        "unknown_command": "I do not know the command {command}. /help shows the ones that there are.",
+        "unknown_command": "I do not know the command {command}. `{prefix}help` shows the ones that there are.",
         "admins_only": "Only an admin can do that.",
         "model_now": "This chat speaks with **{model}**.",
         "model_offered": "To change it: {list}.",
@@ -36,14 +37,14 @@ _TABLE: dict[str, dict[str, str]] = {
             "They let you in with `pieria approve {code}`."
         ),
         "code_in_group": "This assistant is private. Send me a direct message, then I tell you how to get in.",
-        "claimed": "This account is the operator's now. Everything is yours; /help shows what I can do.",
+        "claimed": "This account is the operator's now. Everything is yours; `{prefix}help` shows what I can do.",
         "full": "Too many messages wait in this chat. I answer them first: please send this one again in a moment.",
         "too_long": "That message is too long: {size} characters; {most} is the most I take at once.",
         "empty": "That message had no text that I could read.",
         "cannot_read": "I cannot read {kinds} yet. Please tell me in words what it is about.",
         "cannot_read_note": "*(I could not look at the {kinds} that came with it: I cannot read those yet.)*",
         "poison": "I am sorry: I failed three times at this message and have put it aside. Please try to say it differently.",
-        "too_slow": "I am sorry, this took longer than {minutes} minutes, so I stopped. Try a smaller step, or /retry.",
+        "too_slow": "I am sorry, this took longer than {minutes} minutes, so I stopped. Try a smaller step, or `{prefix}retry`.",
         "stopped_note": "*(stopped)*",
         "cut_note": "*(The answer reached the model's length limit: say “go on” for the rest.)*",
         "refused_note": "*(The model's provider declined to go on.)*",

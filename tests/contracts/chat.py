@@ -130,7 +130,10 @@ class Promises:
         async with scene(self.place, store, model=model) as s:
             await s.say(line)
             (told,) = await s.replies(1)
-            assert all(f"/{name}" in told for name in ("help", "new", "stop", "retry", "model", "status", "whoami"))
+            assert all(
+                f"{s.chat.traits.command}{name}" in told
+                for name in ("help", "new", "stop", "retry", "model", "status", "whoami")
+            )
             assert not model.prompts
 
     @pytest.mark.parametrize("line", ["/new", "!new"])
@@ -201,13 +204,12 @@ class Promises:
             await s.say("/status")
             assert "stage:model" in (await s.replies(1))[0]
             await s.say("!whoami")
-            (chat,) = s.engine.delivery._chats.values()
-            assert chat.traits.label in (await s.replies(2))[1]
+            assert s.chat.traits.label in (await s.replies(2))[1]
 
     async def test_an_unknown_command_is_named_and_an_exclamation_is_just_text(self, store: Store) -> None:
         async with scene(self.place, store) as s:
             await s.say("/frobnicate now")
-            assert "/frobnicate" in (await s.replies(1))[0]
+            assert f"{s.chat.traits.command}frobnicate" in (await s.replies(1))[0]
             await s.say("!important question")
             assert (await s.replies(2))[1] == "You said: !important question"
 
@@ -339,10 +341,9 @@ class Promises:
             await wait_until(lambda: "You said: next" in s.place.read(), PATIENCE)
             *copies, last = s.place.read()
             assert last == "You said: next"
-            (chat,) = s.engine.delivery._chats.values()
             assert first.endswith("You said: hello")
             if copies != ["You said: hello"]:  # a copy is possible only where the platform cannot tell, and says so
-                assert chat.traits.readback == "none"
+                assert s.chat.traits.readback == "none"
                 assert fault.startswith(("cut", "broken"))
                 assert all("Sent again" in copy and copy.endswith("You said: hello") for copy in copies[-1:])
                 assert len(copies) <= 2

@@ -11,6 +11,7 @@ from core.errors import StoreError
 from core.mailbox import Rules
 from core.messages import Inbound, Prompt
 from core.people import People
+from core.ports import Chat
 from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox
@@ -45,6 +46,7 @@ class Scene:
         self.place = place
         self.people: People
         self.engine: Watched
+        self.chat: Chat
         self._store = store
         self._models = models
         self._policy = policy
@@ -113,6 +115,7 @@ class Scene:
 
     async def _live(self, engine: Engine, ready: asyncio.Event) -> None:
         async with self.place.life(engine) as chat:
+            self.chat = chat
             ready.set()
             await engine.run([chat], self._stop)
 
