@@ -1,0 +1,205 @@
+"""Slack's own way of writing: escaping, references in <...>, what a person reads of it, and rich text made of it.
+
+Layout of what is read: paragraphs and blocks are apart by an empty line, items of lists begin with "• " or "1. ", cells of
+a table are joined by " | ", a link shows its label.
+"""
+
+import re
+from collections.abc import Callable
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+REFERENCE = re.compile(r"<([@#!]?)([^<>|\s][^<>|]*)(?:\|([^<>]*))?>")
+LINK = re.compile(r"https?://[^\s<>|)\]]+")
+STYLE = re.compile(
+    r"(?<![\w*])\*(\S(?:[^*\n]*\S)?)\*(?!\w)|(?<!\w)_(\S(?:[^_\n]*\S)?)_(?!\w)|(?<!\w)~(\S(?:[^~\n]*\S)?)~(?!\w)"
+)
+CODE = re.compile(r"```(.*?)```|`([^`\n]+)`", re.DOTALL)
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+Names = Callable[[str], str]
+"""The name of a person or channel by id; the id itself for one that nobody knows."""
+
+
+def escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unescape(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def pings(text: str) -> list[str]:
+    """Whom a text would call: "here", "channel", "everyone", a subteam's id, a person's id."""
+    found = []
+    for mark, name, _ in REFERENCE.findall(text):
+        if mark == "@":
+            found.append(name)
+        elif mark == "!" and name.partition("^")[0] in ("here", "channel", "everyone", "subteam"):
+            found.append(name.partition("^")[2] or name)
+    return found
+
+
+def links(text: str) -> list[str]:
+    """Addresses that would be unfurled."""
+    return [unescape(found) for found in LINK.findall(text)]
+
+
+def read_mrkdwn(text: str, names: Names) -> str:
+    """What a person reads of mrkdwn."""
+    kept: list[str] = []
+
+    def keep(match: re.Match) -> str:
+        kept.append((match[1] if match[1] is not None else match[2]).strip("\n"))
+        return f"\0{len(kept) - 1}\0"
+
+    text = CODE.sub(keep, text)
+    text = STYLE.sub(lambda m: next(g for g in m.groups() if g is not None), text)
+    text = re.sub(r"^&gt; ?", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\0(\d+)\0", lambda m: kept[int(m[1])], text)
+    return read_plain(text, names)
+
+
+def read_plain(text: str, names: Names) -> str:
+    """What a person reads of escaped text with references and no style."""
+    return unescape(REFERENCE.sub(lambda m: _reference(m, names), text))
+
+
+def _reference(match: re.Match, names: Names) -> str:
+    mark, name, label = match[1], match[2], match[3]
+    if mark == "@":
+        return f"@{names(name)}"
+    if mark == "#":
+        return f"#{label or names(name)}"
+    if mark == "!":
+        return label or f"@{name.partition('^')[0]}"
+    if "://" in name or name.startswith("mailto:"):
+        return label or name
+    return match[0]
+
+
+def read_markdown(text: str, names: Names) -> str:
+    """What a person reads of a markdown block."""
+    parts: list[str] = []
+    lists: list[int | None] = []
+    prefix = ""
+    row: list[str] = []
+    for token in MARKDOWN.parse(text):
+        match token.type:
+            case "bullet_list_open":
+                lists.append(None)
+            case "ordered_list_open":
+                lists.append(int(token.attrGet("start") or 1))
+            case "bullet_list_close" | "ordered_list_close":
+                lists.pop()
+            case "list_item_open":
+                number = lists[-1]
+                prefix = "  " * (len(lists) - 1) + ("• " if number is None else f"{number}. ")
+                if number is not None:
+                    lists[-1] = number + 1
+            case "tr_open":
+                row = []
+            case "tr_close":
+                parts.append(("\n" if parts and parts[-1].startswith(("\n\0", "\0")) else "") + "\0" + " | ".join(row))
+            case "inline" if token.level and _in_cell(token):
+                row.append(_inline(token, names))
+            case "inline":
+                parts.append(("\n" if prefix and lists else "") + prefix + _inline(token, names))
+                prefix = ""
+            case "fence" | "code_block":
+                parts.append(prefix + token.content.rstrip("\n"))
+                prefix = ""
+            case "hr":
+                parts.append("———")
+            case "html_block":
+                parts.append(token.content.rstrip("\n"))
+    return _join(parts)
+
+
+def _in_cell(token: Token) -> bool:
+    return token.meta.get("cell", False)
+
+
+def _cells(state: object) -> None:
+    before = None
+    for token in state.tokens:  # type: ignore[attr-defined]
+        if token.type == "inline" and before in ("th_open", "td_open"):
+            token.meta["cell"] = True
+        before = token.type
+
+
+MARKDOWN.core.ruler.push("cells", _cells)
+
+
+def _join(parts: list[str]) -> str:
+    text = ""
+    for part in parts:
+        close = part.startswith(("\n", "\0"))
+        clean = part.lstrip("\n").lstrip("\0")
+        gap = "" if not text else "\n" if part.startswith("\n") else "\n\n"
+        text += gap + (clean if close else part)
+    return text
+
+
+def _inline(token: Token, names: Names) -> str:
+    text = ""
+    for child in token.children or []:
+        if child.type in ("text", "code_inline", "html_inline"):
+            text += child.content
+        elif child.type in ("softbreak", "hardbreak"):
+            text += "\n"
+        elif child.type == "image":
+            text += child.content
+    return REFERENCE.sub(lambda m: _reference(m, names), text)
+
+
+def markdown_pings(text: str) -> list[str]:
+    """Whom a markdown block would call; what stands in code calls nobody."""
+    found = []
+    for token in MARKDOWN.parse(text):
+        for child in token.children or []:
+            if child.type not in ("code_inline", "image"):
+                found += pings(child.content)
+        if token.type == "html_block":
+            found += pings(token.content)
+        elif token.type == "inline":
+            found += [
+                p for p in pings("".join(c.content for c in token.children or [] if c.type == "text")) if p not in found
+            ]
+    return found
+
+
+def rich_text(text: str, block_id: str) -> dict:
+    """The rich_text block that a client makes of what a person wrote (escaped, with references)."""
+    elements = []
+    for number, piece in enumerate(re.split(r"```\n?(.*?)```", text, flags=re.DOTALL)):
+        if number % 2:
+            code = [{"type": "text", "text": unescape(piece)}]
+            elements.append({"type": "rich_text_preformatted", "elements": code, "border": 0})
+        elif piece.strip("\n"):
+            elements.append({"type": "rich_text_section", "elements": _rich(piece)})
+    return {"type": "rich_text", "block_id": block_id, "elements": elements}
+
+
+def _rich(text: str) -> list[dict]:
+    elements: list[dict] = []
+    end = 0
+    for match in REFERENCE.finditer(text):
+        mark, name, label = match.groups()
+        if match.start() > end:
+            elements.append({"type": "text", "text": unescape(text[end : match.start()])})
+        end = match.end()
+        if mark == "@":
+            elements.append({"type": "user", "user_id": name})
+        elif mark == "#":
+            elements.append({"type": "channel", "channel_id": name})
+        elif mark == "!" and name.startswith("subteam^"):
+            elements.append({"type": "usergroup", "usergroup_id": name.removeprefix("subteam^")})
+        elif mark == "!":
+            elements.append({"type": "broadcast", "range": name})
+        else:
+            shown = {"text": unescape(label)} if label else {}
+            elements.append({"type": "link", "url": unescape(name)} | shown)
+    if end < len(text):
+        elements.append({"type": "text", "text": unescape(text[end:])})
+    return elements
