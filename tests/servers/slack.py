@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.servers.loopback import Loopback
+from tests.servers.loopback import Handler, Loopback
 from tests.servers.slack_api import agents, conversations, files, lookups, posts, sending, sockets, streams
 from tests.servers.slack_api.chats import Chat
 from tests.servers.slack_api.delivery import Deliveries, Delivery
@@ -121,7 +121,8 @@ class SlackServer:
         self.stream_seconds = stream_seconds
         self.edit_seconds = edit_seconds
         self.longest_text = 40_000
-        self.longest_update = 40_000
+        self.longest_update = 4_000
+        self.longest_blocks: int | None = None  # characters of JSON; reports name some 13,200, the reference none
         self.largest_file = 2**30
         self.emoji: set[str] = set()  # empty: every well-formed name is one
         self.installed = True
@@ -291,6 +292,7 @@ class SlackServer:
     ) -> Fault:
         """Make the next `times` calls of a method ("*": any) fail, after `skip` that pass; for one channel only if named.
 
+        What is no method goes by "upload", "download", "response_url", "socket" (the opening of one).
         error: answer ok:false with it, without effect. status: answer with it (429 with retry_after; 5xx), without effect.
         drop="before" | "after": cut the connection before or after the effect. delay: wait before the effect (seconds),
         lag: wait between effect and reply. garbled: effect, then half a JSON.
@@ -321,9 +323,9 @@ class SlackServer:
         """Wait until everything that was delivered is acknowledged or given up."""
         await self.wait_for(lambda: all(d.settled for d in self.deliveries.all), timeout)
 
-    def chat_of(self, channel: str, *, write: bool = True) -> Chat:
+    def chat_of(self, channel: str, *, write: bool = True, people: bool = True) -> Chat:
         """The conversation that a call names (a person's id is their direct messages); the platform's refusal otherwise."""
-        if channel in self.people and write:
+        if channel in self.people and people and write:
             return self.private(self.people[channel])
         chat = self.chats.get(channel)
         if chat is None or (chat.kind != "channel" and not chat.bot_in):
@@ -394,15 +396,33 @@ class SlackServer:
         path = request.path
         if path.startswith("/api/"):
             return await self._api(request, path.removeprefix("/api/"))
-        if path.startswith("/link/"):
-            return await self.sockets.serve(request)
-        if path.startswith("/files-pri/"):
-            return self.files.download(path, request.headers.get("Authorization", ""))
-        if path.startswith("/upload/v1/"):
-            return await self.files.receive(request)
-        if path.startswith("/hooks/"):
-            return await self.interactions.respond(request)
+        for start, name, act in (
+            ("/link/", "socket", self.sockets.serve),
+            ("/files-pri/", "download", self.files.download),
+            ("/upload/v1/", "upload", self.files.receive),
+            ("/hooks/", "response_url", self.interactions.respond),
+        ):
+            if path.startswith(start):
+                return await self._beside(request, name, act)
         return web.Response(status=404)
+
+    async def _beside(self, request: web.BaseRequest, name: str, act: Handler) -> web.StreamResponse:
+        """What is no method of the API: it fails on order under its own name."""
+        call = Call(name, {"path": request.path}, time.monotonic())
+        self.calls.append(call)
+        fault = self._fault(name, {}) if self.faults else None
+        if fault:
+            await asyncio.sleep(fault.delay)
+            if fault.drop == "before":
+                return cut(request)
+            if no := ordered(fault):
+                call.status, call.error = no.status, no.error
+                return refused(no, {})
+        reply = await act(request)
+        if fault and fault.drop == "after":
+            return cut(request)
+        call.status = reply.status
+        return reply
 
     async def _api(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
         method = METHODS.get(name)
@@ -430,7 +450,7 @@ class SlackServer:
     async def _answer(
         self, request: web.BaseRequest, call: Call, method: Method, params: dict, headers: dict[str, str]
     ) -> web.StreamResponse:
-        fault = self._fault(method, params) if self.faults else None
+        fault = self._fault(method.name, params) if self.faults else None
         if fault:
             await asyncio.sleep(fault.delay)
             if fault.drop == "before":
@@ -471,10 +491,10 @@ class SlackServer:
             raise Refused("missing_scope", needed=method.scopes[0], provided=",".join(sorted(self.scopes)))
         return False
 
-    def _fault(self, method: Method, params: dict) -> Fault | None:
+    def _fault(self, method: str, params: dict) -> Fault | None:
         channel = params.get("channel", params.get("channel_id"))
         for fault in self.faults:
-            if fault.method in ("*", method.name) and fault.channel in (None, channel):
+            if fault.method in ("*", method) and fault.channel in (None, channel):
                 if fault.skip:
                     fault.skip -= 1
                     continue

@@ -18,7 +18,7 @@ STATES = ("processing", "active", "suspended", "closed")
 @METHODS.method(
     "assistant.threads.setStatus",
     "special",
-    "chat:write assistant:write",
+    "chat:write",
     channel_id="str!",
     thread_ts="str!",
     status="str",
@@ -70,7 +70,7 @@ def _set_suggested_prompts(server: "SlackServer", params: dict) -> dict:
         server.problems.append("assistant.threads.setSuggestedPrompts: with thread_ts an agent's prompts are not shown")
         return {}
     if not server.agent and "thread_ts" not in params:
-        raise Refused("invalid_thread_ts")
+        raise Refused("missing_thread_ts")
     chat.prompts = prompts
     return {}
 
@@ -88,8 +88,12 @@ def _set_suggested_prompts(server: "SlackServer", params: dict) -> dict:
 )
 def _set_session_status(server: "SlackServer", params: dict) -> dict:
     chat, thread = _session(server, params)
-    if params["status"] not in STATES or len(params.get("title", "")) > 200:
+    if params["status"] not in STATES:
+        raise Refused("invalid_status")
+    if len(params.get("title", "")) > 200:
         raise Refused("invalid_arguments")
+    if params.get("initiator_user_id", server.bot.id) not in [*chat.members, server.bot.id]:
+        raise Refused("user_not_found")
     if thread not in chat.sessions and "title" in params:
         chat.titles[thread] = params["title"]
     set_state(chat, thread, params["status"])
@@ -118,8 +122,8 @@ def set_state(chat: "Chat", thread: str, status: str) -> None:
 
 def _session(server: "SlackServer", params: dict) -> tuple["Chat", str]:
     if not server.agent:
-        raise Refused("not_allowed")
+        raise Refused("feature_disabled")
     chat = server.chat_of(params["channel_id"])
     if "thread_ts" not in params:
-        raise Refused("invalid_thread_ts")
+        raise Refused("thread_ts_required")
     return chat, chat.thread_of(params["thread_ts"], error="invalid_thread_ts")

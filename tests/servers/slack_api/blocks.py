@@ -1,6 +1,6 @@
 """Blocks of messages and views: what the platform accepts, and what a person reads of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -260,16 +260,16 @@ def _read(block: dict, reading: Reading, names: Names) -> str:
             return "\n".join(" | ".join(_cell(cell, reading, names) for cell in row) for row in block["rows"])
         case "section":
             given = ([block["text"]] if "text" in block else []) + block.get("fields", [])
-            reading.buttons += [block["accessory"]] if block.get("accessory", {}).get("type") == "button" else []
+            reading.buttons += _buttons(block, [block.get("accessory", {})])
             return "\n".join(_text(item, reading, names) for item in given)
         case "header":
             return _text(block["text"], reading, names)
         case "context":
             return " ".join(_text(item, reading, names) for item in block["elements"] if item["type"] != "image")
         case "actions":
-            reading.buttons += [e for e in block["elements"] if e["type"] == "button"]
+            reading.buttons += _buttons(block, block["elements"])
         case "context_actions":
-            reading.buttons += list(_thumbs(block))
+            reading.buttons += _buttons(block, _thumbs(block))
         case "image":
             return block["alt_text"]
         case "divider":
@@ -286,6 +286,11 @@ def _thumbs(block: dict) -> Iterator[dict]:
         for key in ("positive_button", "negative_button"):
             if key in element:
                 yield element[key] | {"type": element["type"], "action_id": element.get("action_id", "")}
+
+
+def _buttons(block: dict, elements: Iterable[dict]) -> list[dict]:
+    kinds = ("button", "feedback_buttons")
+    return [e | {"block_id": block.get("block_id", "")} for e in elements if e.get("type") in kinds]
 
 
 def _text(given: dict, reading: Reading, names: Names) -> str:

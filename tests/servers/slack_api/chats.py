@@ -51,6 +51,18 @@ class Chat:
         """The bot's messages that still grow (or look so)."""
         return [m for m in self.messages if m.streaming and not m.deleted]
 
+    @property
+    def thinking(self) -> str:
+        """The status that shows now: for two minutes, until it is emptied or a message comes."""
+        last = self.status[-1] if self.status else None
+        if (
+            last is None
+            or time.monotonic() - last.at > 120
+            or any(m.at > last.at for m in self.answers + self.streaming)
+        ):
+            return ""
+        return last.status
+
     async def replies(
         self, count: int = 1, *, after: Message | None = None, whispers: bool = False, timeout: float = 10.0
     ) -> list[Message]:
@@ -86,7 +98,7 @@ class Chat:
             return self._edit(person, edit, text)
         assert person.id in self.members, f"{person.name} is not in {self.name}"
         kept = [self.server.files.keep(person, *file) if isinstance(file, tuple) else file for file in files]
-        extra: dict[str, Any] = {"client_msg_id": self.server.new_id("cmid-")}
+        extra: dict[str, Any] = {} if person.is_bot else {"client_msg_id": self.server.new_uuid()}
         if text:
             extra["blocks"] = [wording.rich_text(text, self.server.new_id("b"))]
         if kept:
@@ -94,7 +106,7 @@ class Chat:
         if broadcast:
             extra |= {"subtype": "thread_broadcast"}
         root = thread.root if isinstance(thread, Message) else thread
-        return self.post_as(person, text, root, **extra, **more)
+        return self.post_as(person, text, root, **(extra | more))
 
     async def voice(self, person: Person, data: bytes, seconds: float = 3, text: str = "", **how: Any) -> Message:
         """Record a voice clip."""
@@ -315,7 +327,7 @@ class Chat:
             wire |= {"bot_id": by.bot_id, "app_id": by.app_id, "bot_profile": by.bot_profile}
         if by.team != self.server.team:
             wire |= {"user_team": by.team, "source_team": by.team, "user_profile": by.profile}
-        wire |= {k: v for k, v in extra.items() if v is not None}
+        wire = {k: v for k, v in (wire | extra).items() if v is not None}
         if thread is not None:
             root = self.by_ts.get(thread)
             wire |= {"thread_ts": thread, "parent_user_id": root.wire["user"]} if root else {"thread_ts": thread}

@@ -40,7 +40,7 @@ class Limits:
     per_minute: dict[str, float] = field(
         default_factory=lambda: {"T1": 1, "T2": 20, "T3": 50, "T4": 100, "special": 600}
     )
-    methods: dict[str, float] = field(default_factory=lambda: {"apps.connections.open": 10})  # before the tier's
+    methods: dict[str, float] = field(default_factory=dict)  # own ones, before the tier's
     channel_seconds: float = 1.0
     channel_burst: int = 4
     workspace_per_minute: float = 300

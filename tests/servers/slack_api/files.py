@@ -100,11 +100,11 @@ class Files:
             "file_access": "check_file_info",
         }
 
-    def download(self, path: str, authorization: str) -> web.Response:
+    async def download(self, request: web.BaseRequest) -> web.Response:
         """The bytes; without the right token the page that asks to sign in, as the platform does."""
-        server = self._server
+        server, path = self._server, request.path
         file = self.by_id.get(path.removeprefix("/files-pri/").partition("/")[0].rpartition("-")[2])
-        if authorization != f"Bearer {server.bot_token}":
+        if request.headers.get("Authorization") != f"Bearer {server.bot_token}":
             server.problems.append(f"a download without the bot's token: {path}")
             return web.Response(text=LOGIN, content_type="text/html")
         if "files:read" not in server.scopes:
@@ -158,6 +158,9 @@ def _get_upload_url(server: "SlackServer", params: dict) -> dict:
     thread_ts="str",
     initial_comment="str",
     blocks="list",
+    icon_emoji="str",
+    icon_url="str",
+    username="str",
 )
 def _complete_upload(server: "SlackServer", params: dict) -> dict:
     files = []
@@ -169,6 +172,8 @@ def _complete_upload(server: "SlackServer", params: dict) -> dict:
         files.append(file)
     channels = ",".join(params[key] for key in ("channel_id", "channels") if key in params).split(",")
     chats = [server.chat_of(channel) for channel in channels if channel]
+    if len(chats) > 1 and "thread_ts" in params:
+        raise Refused("invalid_arguments")
     for chat in chats:
         chat.thread_of(params.get("thread_ts"), error="invalid_thread_ts")
     for file in files:

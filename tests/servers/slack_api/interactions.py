@@ -50,9 +50,8 @@ class Interactions:
 
     def press(self, chat: "Chat", by: Person, message: Message, button: dict) -> Sent:
         server = self._server
-        block_id = next((b.get("block_id", "") for b in message.blocks if button in b.get("elements", [])), "")
-        keys = ("type", "action_id", "text", "value", "style", "url")
-        action = {"action_id": "", "block_id": block_id} | {k: button[k] for k in keys if k in button}
+        keys = ("type", "action_id", "block_id", "text", "value", "style", "url")
+        action = {k: button[k] for k in keys if k in button}
         container = {"type": "message", "message_ts": message.ts, "channel_id": chat.id}
         container |= {"is_ephemeral": message.ephemeral_to is not None}
         container |= {"thread_ts": message.thread} if message.thread else {}

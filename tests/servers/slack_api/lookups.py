@@ -84,7 +84,7 @@ def _react(server: "SlackServer", params: dict, *, remove: bool) -> dict:
     return {}
 
 
-@METHODS.method("views.publish", "T4", user_id="str!", view="dict!", hash="str")
+@METHODS.method("views.publish", "T4", user_id="str!", view="dict!", hash="str", interactivity_pointer="str")
 def _publish(server: "SlackServer", params: dict) -> dict:
     if params["user_id"] not in server.people:
         raise Refused("user_not_found")

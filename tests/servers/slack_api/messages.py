@@ -25,6 +25,7 @@ class Stream:
 
     recipient: str | None
     began: float
+    mode: str = ""  # markdown_text or chunks, as it was begun
     parts: list[dict] = field(default_factory=list)
     state: str = "open"
     appends: int = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tests.servers.slack_api.blocks import check_blocks
 from tests.servers.slack_api.messages import Message
 from tests.servers.slack_api.methods import Methods
-from tests.servers.slack_api.wire import Refused
+from tests.servers.slack_api.wire import Refused, encode
 
 if TYPE_CHECKING:
     from tests.servers.slack import SlackServer
@@ -27,6 +27,7 @@ SAID |= {"parse": "str", "link_names": "bool", "as_user": "bool"}
     reply_broadcast="bool",
     unfurl_links="bool",
     unfurl_media="bool",
+    unfurl_app_links="bool",
     mrkdwn="bool",
     container_id="str",
     **SAID,
@@ -63,7 +64,7 @@ def _post_message(server: "SlackServer", params: dict) -> dict:
     **SAID,
 )
 def _update(server: "SlackServer", params: dict) -> dict:
-    chat = server.chat_of(params["channel"])
+    chat = server.chat_of(params["channel"], people=False)
     message = message_of(chat, params["ts"])
     if message.by is not server.bot or message.wire.get("subtype") == "channel_join":
         raise Refused("cant_update_message")
@@ -78,10 +79,9 @@ def _update(server: "SlackServer", params: dict) -> dict:
     message.wire["text"] = said["text"]
     if "blocks" in said:
         message.wire["blocks"] = said["blocks"]
-    elif "blocks" in message.wire:
-        server.problems.append("chat.update: text without blocks over a message that has blocks")
-        del message.wire["blocks"]
-    message.wire["edited"] = {"user": server.bot.id, "ts": server.now()}
+    else:
+        message.wire.pop("blocks", None)
+        message.wire["edited"] = {"user": server.bot.id, "ts": server.now()}
     told(server, message, params)
     chat.show(message)
     chat.changed(message, previous)
@@ -154,6 +154,8 @@ def content(server: "SlackServer", params: dict, *, most_text: int | None = None
             raise Refused("missing_scope", needed="chat:write.customize", provided=",".join(sorted(server.scopes)))
     if "metadata" in params:
         check_metadata(params["metadata"])
+    if server.longest_blocks and len(encode(said.get("blocks", []))) > server.longest_blocks:
+        raise Refused("msg_blocks_too_long")
     return said
 
 
@@ -174,6 +176,8 @@ def finished(server: "SlackServer", blocks: list[dict]) -> list[dict]:
 
 
 def check_metadata(metadata: Any) -> None:
+    if metadata == {}:
+        return
     if not isinstance(metadata, dict) or set(metadata) - {"event_type", "event_payload", "entities"}:
         raise Refused("invalid_metadata_format")
     kind, payload = metadata.get("event_type"), metadata.get("event_payload")
@@ -186,7 +190,7 @@ def check_metadata(metadata: Any) -> None:
 def told(server: "SlackServer", message: Message, params: dict) -> None:
     """What goes with a message and is not seen: metadata, and loud ways of parsing."""
     if "metadata" in params:
-        message.metadata = params["metadata"]
+        message.metadata = params["metadata"] or None
     if params.get("link_names") or params.get("parse") == "full":
         server.problems.append("link_names or parse=full makes mentions of plain words")
 

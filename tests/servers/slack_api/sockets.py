@@ -192,7 +192,7 @@ class Sockets:
             self._ready.set()
 
 
-@METHODS.method("apps.connections.open", "T1", "connections:write", token="app")
+@METHODS.method("apps.connections.open", "T3", "connections:write", token="app")
 def _open(server: "SlackServer", params: dict) -> dict:
     if not server.sockets.enabled:
         raise Refused("socket_mode_disabled")

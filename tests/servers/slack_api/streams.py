@@ -53,8 +53,9 @@ def _start(server: "SlackServer", params: dict) -> dict:
         raise Refused("user_not_in_channel")
     parts = _parts(params)
     _fits([], parts)
+    mode = _mode(params)
     message = chat.post_as(server.bot, "", thread, tell=False, streaming_state="in_progress")
-    message.stream = Stream(recipient, time.monotonic())
+    message.stream = Stream(recipient, time.monotonic(), mode=mode)
     _grow(server, message, parts)
     message.edits = message.edits[-1:]
     chat.tell_of(message)
@@ -88,7 +89,7 @@ def _append(server: "SlackServer", params: dict) -> dict:
     session_status="str",
 )
 def _stop(server: "SlackServer", params: dict) -> dict:
-    message = _streaming(server, params)
+    message = _streaming(server, params, stopping=True)
     state = params.get("session_status", "active")
     if state not in STATES:
         raise Refused("invalid_arguments")
@@ -108,21 +109,30 @@ def _stop(server: "SlackServer", params: dict) -> dict:
     return {"channel": message.chat.id, "ts": message.ts, "message": dict(message.wire)}
 
 
-def _streaming(server: "SlackServer", params: dict) -> Message:
+def _streaming(server: "SlackServer", params: dict, *, stopping: bool = False) -> Message:
     message = message_of(server.chat_of(params["channel"]), params["ts"])
     if message.by is not server.bot:
         raise Refused("message_not_owned_by_app")
     state = server.stream_state(message)
-    if state == "stopped_by_user":
+    if state == "stopped_by_user" and not stopping:
         raise Refused("stopped_by_user")
     if state != "open":
         raise Refused("message_not_in_streaming_state")
+    mode = _mode(params)
+    if mode and message.stream.mode and mode != message.stream.mode:
+        raise Refused("streaming_mode_mismatch")
+    message.stream.mode = message.stream.mode or mode
     return message
+
+
+def _mode(params: dict) -> str:
+    """How a stream is fed: by text or by chunks, never by both in turns."""
+    return next((key for key in ("markdown_text", "chunks") if params.get(key)), "")
 
 
 def _parts(params: dict) -> list[dict]:
     if params.get("markdown_text") and params.get("chunks"):
-        raise Refused("markdown_text_conflict")
+        raise Refused("cannot_provide_both_markdown_text_and_chunks")
     parts = list(params.get("chunks") or [])
     if params.get("markdown_text"):
         parts.append({"type": "markdown_text", "text": params["markdown_text"]})
@@ -147,7 +157,7 @@ def _parts(params: dict) -> list[dict]:
 def _fits(before: list[dict], more: list[dict]) -> None:
     blocks = sum(len(p["blocks"]) for p in [*before, *more] if p["type"] == "blocks")
     if blocks > 50:
-        raise Refused("invalid_blocks", errors=["no more than 50 items allowed"])
+        raise Refused("msg_blocks_too_many")
 
 
 def _grow(server: "SlackServer", message: Message, parts: list[dict], last: list[dict] | None = None) -> None:
