@@ -81,64 +81,39 @@ def _reference(match: re.Match, names: Names) -> str:
 def read_markdown(text: str, names: Names) -> str:
     """What a person reads of a markdown block."""
     parts: list[str] = []
-    lists: list[int | None] = []
-    prefix = ""
+    lines: list[str] = []  # of the list or table that is open
     row: list[str] = []
+    lists: list[int | None] = []  # the next number of each list that is open; None for one of bullets
+    mark, cell = "", False
     for token in MARKDOWN.parse(text):
         match token.type:
             case "bullet_list_open":
                 lists.append(None)
             case "ordered_list_open":
                 lists.append(int(token.attrGet("start") or 1))
-            case "bullet_list_close" | "ordered_list_close":
-                lists.pop()
             case "list_item_open":
                 number = lists[-1]
-                prefix = "  " * (len(lists) - 1) + ("• " if number is None else f"{number}. ")
-                if number is not None:
-                    lists[-1] = number + 1
-            case "tr_open":
-                row = []
+                mark = "  " * (len(lists) - 1) + ("• " if number is None else f"{number}. ")
+                lists[-1] = None if number is None else number + 1
+            case "bullet_list_close" | "ordered_list_close":
+                lists.pop()
+            case "th_open" | "td_open":
+                cell = True
+            case "th_close" | "td_close":
+                cell = False
             case "tr_close":
-                parts.append(("\n" if parts and parts[-1].startswith(("\n\0", "\0")) else "") + "\0" + " | ".join(row))
-            case "inline" if token.level and _in_cell(token):
+                lines.append(" | ".join(row))
+                row = []
+            case "inline" if cell:
                 row.append(_inline(token, names))
-            case "inline":
-                parts.append(("\n" if prefix and lists else "") + prefix + _inline(token, names))
-                prefix = ""
-            case "fence" | "code_block":
-                parts.append(prefix + token.content.rstrip("\n"))
-                prefix = ""
-            case "hr":
-                parts.append("———")
-            case "html_block":
-                parts.append(token.content.rstrip("\n"))
-    return _join(parts)
-
-
-def _in_cell(token: Token) -> bool:
-    return token.meta.get("cell", False)
-
-
-def _cells(state: object) -> None:
-    before = None
-    for token in state.tokens:  # type: ignore[attr-defined]
-        if token.type == "inline" and before in ("th_open", "td_open"):
-            token.meta["cell"] = True
-        before = token.type
-
-
-MARKDOWN.core.ruler.push("cells", _cells)
-
-
-def _join(parts: list[str]) -> str:
-    text = ""
-    for part in parts:
-        close = part.startswith(("\n", "\0"))
-        clean = part.lstrip("\n").lstrip("\0")
-        gap = "" if not text else "\n" if part.startswith("\n") else "\n\n"
-        text += gap + (clean if close else part)
-    return text
+            case "inline" | "fence" | "code_block" | "html_block" | "hr":
+                read = _inline(token, names) if token.type == "inline" else token.content.rstrip("\n")
+                (lines if lists else parts).append(mark + ("———" if token.type == "hr" else read))
+                mark = ""
+        if lines and not lists and token.type in ("bullet_list_close", "ordered_list_close", "table_close"):
+            parts.append("\n".join(lines))
+            lines = []
+    return "\n\n".join(parts)
 
 
 def _inline(token: Token, names: Names) -> str:
