@@ -149,6 +149,7 @@ class SlackServer:
 
     async def __aenter__(self) -> Self:
         await self._loopback.open(self._serve, grace=0.2)
+        self.deliveries.resume()
         return self
 
     async def __aexit__(
@@ -287,6 +288,7 @@ class SlackServer:
         delay: float = 0.0,
         lag: float = 0.0,
         garbled: bool = False,
+        proxy: bool = False,
         channel: str | None = None,
         skip: int = 0,
     ) -> Fault:
@@ -296,8 +298,9 @@ class SlackServer:
         error: answer ok:false with it, without effect. status: answer with it (429 with retry_after; 5xx), without effect.
         drop="before" | "after": cut the connection before or after the effect. delay: wait before the effect (seconds),
         lag: wait between effect and reply. garbled: effect, then half a JSON.
+        proxy: an HTML page of a proxy with `status` (502), without effect.
         """
-        fault = Fault(method, times, status, retry_after, error, drop, delay, lag, garbled, channel, skip)
+        fault = Fault(method, times, status, retry_after, error, drop, delay, lag, garbled, proxy, channel, skip)
         self.faults.append(fault)
         return fault
 
@@ -455,6 +458,10 @@ class SlackServer:
             await asyncio.sleep(fault.delay)
             if fault.drop == "before":
                 return cut(request)
+            if fault.proxy:
+                call.status = fault.status or 502
+                page = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
+                return web.Response(status=call.status, text=page, content_type="text/html")
             if no := ordered(fault):
                 raise no
         is_app = self._authorize(request, method)

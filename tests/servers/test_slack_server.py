@@ -549,6 +549,58 @@ async def test_a_socket_says_goodbye_before_it_closes(server, socket):
     await closing
 
 
+async def test_a_warning_leaves_the_socket_open_for_a_while(server, dm, ada, socket):
+    closing = asyncio.create_task(server.sockets.disconnect("warning", grace=0.2))
+    assert (await socket.receive_json())["reason"] == "warning"
+    await dm.say(ada, "hello")
+    assert [e["text"] for e in await events(socket, 1)] == ["hello"]
+    await closing
+
+
+async def test_the_eleventh_socket_is_sent_away(server, http):
+    several = [await connect(http, server) for _ in range(10)]
+    opened = await asked(http, server, "apps.connections.open", {}, APP_TOKEN)
+    ws = await http.ws_connect(opened["url"])
+    assert (await ws.receive_json())["reason"] == "too_many_websockets"
+    for socket in several:
+        await socket.close()
+
+
+async def test_what_waits_is_delivered_after_the_platform_came_back(http):
+    async with SlackServer() as server:
+        url, ada = server.url, server.person("U1", "Ada")
+        await server.private(ada).say(ada, "hello")
+    async with server:
+        assert server.url == url
+        ws = await connect(http, server)
+        assert [e["text"] for e in await events(ws, 1)] == ["hello"]
+        await ws.close()
+        await server.settled()
+
+
+async def test_group_messages_and_older_assistants_have_their_own_events(server, dm, ada, socket):
+    together = server.group_dm([ada, server.person("U2", "Bob")])
+    await together.say(ada, "hi", mention=True)
+    root = await dm.start_thread(ada)
+    await dm.say(ada, "hello", thread=root)
+    found = await events(socket, 5)
+    assert [(e["type"], e.get("channel_type")) for e in found] == [
+        ("app_mention", None),
+        ("message", "mpim"),
+        ("message", "im"),
+        ("assistant_thread_started", None),
+        ("message", "im"),
+    ]
+    assert found[3]["assistant_thread"]["thread_ts"] == found[4]["thread_ts"] == root.ts
+
+
+async def test_the_rate_of_events_and_raw_events_come_through(server, socket):
+    server.rate_limit_events()
+    server.push({"type": "app_context_changed", "context": {}})
+    limited, raw = [(await heard(socket))["payload"] for _ in range(2)]
+    assert (limited["type"], raw["event"]["type"]) == ("app_rate_limited", "app_context_changed")
+
+
 async def test_a_deaf_socket_answers_no_ping(server, http, dm, ada):
     opened = await asked(http, server, "apps.connections.open", {}, APP_TOKEN)
     ws = await http.ws_connect(opened["url"], autoping=False)
@@ -653,6 +705,14 @@ async def test_failures_come_on_order(server, http, call, general):
     head = {"Authorization": f"Bearer {BOT_TOKEN}"}
     async with http.post(server.url + "chat.update", headers=head) as reply:
         assert reply.status == 503
+    server.fail("chat.update", proxy=True)
+    async with http.post(server.url + "chat.update", headers=head) as reply:
+        assert reply.status == 503
+    async with http.post(server.url + "chat.update", headers=head) as reply:
+        assert (reply.status, reply.content_type) == (502, "text/html")
+    server.fail("download", status=500, times=2)
+    async with http.get(server.origin + "/files-pri/T1-F1/download/a.txt") as reply:
+        assert reply.status == 500
     server.heal()
     assert server.faults == []
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ class Delivery:
     heard: Callable[[Any], None] | None = None  # told what the acknowledgement carried
     missed: Callable[[], None] | None = None  # told that nothing came in time
     attempts: int = 0
+    retry: int = 0  # the number of the next try, as the app is told it
+    reason: str = ""  # why the last one failed
     acked: bool = False
     given_up: bool = False
     no_retry: bool = False
-    reasons: list[str] = field(default_factory=list)  # why each attempt failed
 
     @property
     def event_id(self) -> str:
@@ -46,27 +47,33 @@ class Deliveries:
         self._server = server
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def push(self, delivery: Delivery, *, attempt: int = 0, reason: str = "") -> Delivery:
+    def push(self, delivery: Delivery) -> Delivery:
         """Send it on its way."""
         self.all.append(delivery)
-        self._start(delivery, attempt, reason)
+        self._start(delivery)
         return delivery
 
     def again(self, count: int) -> list[Delivery]:
         """The last events once more under the same event_id, whether they were acknowledged or not."""
         events = [d for d in self.all if d.kind == "events_api"][-count:]
-        copies = [Delivery(d.kind, d.payload) for d in events]
+        copies = [Delivery(d.kind, d.payload, retry=1, reason="timeout") for d in events]
         for copy in copies:
-            self._start(copy, 1, "timeout")
+            self._start(copy)
         return copies
+
+    def resume(self) -> None:
+        """Go on with what was under way when the server was left."""
+        for delivery in self.all:
+            if not delivery.settled:
+                self._start(delivery)
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, delivery: Delivery, attempt: int, reason: str) -> None:
-        task = asyncio.create_task(self._deliver(delivery, attempt, reason))
+    def _start(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._deliver(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -75,28 +82,26 @@ class Deliveries:
         if not task.cancelled() and task.exception():
             self._server.problems.append(f"a delivery broke: {task.exception()!r}")
 
-    async def _deliver(self, delivery: Delivery, attempt: int, reason: str) -> None:
+    async def _deliver(self, delivery: Delivery) -> None:
         tries = 1 + len(self.retry_delays) if delivery.kind == "events_api" else 1
         while True:
-            ok, answer = await self._try(delivery, attempt, reason)
+            ok, answer = await self._try(delivery)
             if ok:
                 delivery.acked = True
                 if delivery.heard:
                     delivery.heard(answer)
                 return
-            reason = answer
-            delivery.reasons.append(reason)
+            delivery.retry, delivery.reason = delivery.retry + 1, answer
             self._server.unacked.append(delivery)
-            if attempt + 1 >= tries or delivery.no_retry:
+            if delivery.retry >= tries or delivery.no_retry:
                 delivery.given_up = True
                 if delivery.missed:
                     delivery.missed()
                 return
-            await asyncio.sleep(self.retry_delays[attempt])
-            attempt += 1
+            await asyncio.sleep(self.retry_delays[delivery.retry - 1])
 
-    async def _try(self, delivery: Delivery, attempt: int, reason: str) -> tuple[bool, Any]:
+    async def _try(self, delivery: Delivery) -> tuple[bool, Any]:
         delivery.attempts += 1
         if self._server.posts.url:
-            return await self._server.posts.post(delivery, attempt, reason)
-        return await self._server.sockets.send(delivery, attempt, reason, self.ack_seconds)
+            return await self._server.posts.post(delivery)
+        return await self._server.sockets.send(delivery, self.ack_seconds)

@@ -20,6 +20,7 @@ class Fault:
     delay: float
     lag: float
     garbled: bool
+    proxy: bool
     channel: str | None
     skip: int
 

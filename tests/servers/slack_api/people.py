@@ -1,6 +1,8 @@
 """Who talks: members, guests and strangers of the workspace, and bots."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Person:
             common["is_stranger"] = True
         if self.deleted:
             return common
-        zone = {"real_name": self.name, "tz": self.tz, "tz_label": self.tz, "tz_offset": 3600}
+        offset = int(datetime.now(ZoneInfo(self.tz)).utcoffset().total_seconds())
+        zone = {"real_name": self.name, "tz": self.tz, "tz_label": self.tz, "tz_offset": offset}
         roles = {
             "is_admin": self.admin,
             "is_owner": self.owner,

@@ -48,12 +48,12 @@ class Posts:
         if status != 200 or payload["challenge"] not in text:
             raise AssertionError(f"the address did not answer the challenge: {status} {text[:100]}")
 
-    async def post(self, delivery: Delivery, attempt: int, reason: str) -> tuple[bool, Any]:
+    async def post(self, delivery: Delivery) -> tuple[bool, Any]:
         """Try it once; whether the answer was a good one, and what it carried or why it was not."""
         body, kind = as_body(delivery.kind, delivery.payload)
         headers = self._signed(body, kind)
-        if attempt:
-            headers |= {"X-Slack-Retry-Num": str(attempt), "X-Slack-Retry-Reason": reason}
+        if delivery.retry:
+            headers |= {"X-Slack-Retry-Num": str(delivery.retry), "X-Slack-Retry-Reason": delivery.reason}
         try:
             async with self._client().post(self.url, data=body, headers=headers, allow_redirects=False) as reply:
                 self.posted.append((headers, body))

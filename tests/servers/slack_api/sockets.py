@@ -93,7 +93,7 @@ class Sockets:
         ws = web.WebSocketResponse(autoping=False, max_msg_size=2**20)
         await ws.prepare(request)
         if len(self.open) >= MOST:
-            await ws.send_bytes(encode({"type": "disconnect", "reason": "too_many_websockets"}))
+            await ws.send_str(encode({"type": "disconnect", "reason": "too_many_websockets"}).decode())
             await ws.close()
             return ws
         self.opened += 1
@@ -114,7 +114,7 @@ class Sockets:
                     future.set_exception(ConnectionResetError())
         return ws
 
-    async def send(self, delivery: Delivery, attempt: int, reason: str, seconds: float) -> tuple[bool, Any]:
+    async def send(self, delivery: Delivery, seconds: float) -> tuple[bool, Any]:
         """Try it over one connection, once there is one; whether it was acknowledged, and with what."""
         socket = await self._free()
         envelope = self._server.new_uuid()
@@ -122,7 +122,7 @@ class Sockets:
         body = {"envelope_id": envelope, "type": delivery.kind, "payload": delivery.payload}
         body["accepts_response_payload"] = delivery.kind in ANSWERED
         if delivery.kind == "events_api":
-            body |= {"retry_attempt": attempt, "retry_reason": reason}
+            body |= {"retry_attempt": delivery.retry, "retry_reason": delivery.reason}
         future = socket.waiting[envelope] = asyncio.get_running_loop().create_future()
         try:
             await self._say(socket, body)
