@@ -20,38 +20,26 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
-
-from tests.servers.loopback import Handler, Loopback
-from tests.servers.slack_api import agents, conversations, files, lookups, posts, sending, sockets, streams
+from tests.servers.loopback import Loopback
+from tests.servers.slack_api import posts
 from tests.servers.slack_api.chats import Chat
 from tests.servers.slack_api.delivery import Deliveries, Delivery
-from tests.servers.slack_api.faults import Fault, Limits, Tiers, ordered
+from tests.servers.slack_api.faults import Fault, Limits, Tiers
 from tests.servers.slack_api.files import Files
+from tests.servers.slack_api.front import Call, Front
 from tests.servers.slack_api.interactions import Interactions
 from tests.servers.slack_api.messages import Message
-from tests.servers.slack_api.methods import Method
 from tests.servers.slack_api.people import Person
 from tests.servers.slack_api.posts import Posts
 from tests.servers.slack_api.sockets import Sockets
-from tests.servers.slack_api.wire import Refused, answer, cut, read_body, refused, words
+from tests.servers.slack_api.wire import Refused, words
 
 BOT_TOKEN = "xoxb-1-2-TESTtestTESTtest"
 APP_TOKEN = "xapp-1-A1-2-TESTtestTESTtest"
 SIGNING_SECRET = "5ec2e7000000000000000000000000ff"
-METHODS = (
-    agents.METHODS
-    | conversations.METHODS
-    | files.METHODS
-    | lookups.METHODS
-    | sending.METHODS
-    | sockets.METHODS
-    | streams.METHODS
-)
 SCOPES = words(
     "app_mentions:read assistant:write chat:write commands im:history im:read im:write channels:history channels:read "
     "groups:history groups:read mpim:history mpim:read files:read files:write reactions:read reactions:write users:read"
@@ -62,21 +50,6 @@ EVENTS = words(
     "tokens_revoked assistant_thread_started assistant_thread_context_changed"
 )
 PLURAL = {"channel": "message.channels", "group": "message.groups", "im": "message.im", "mpim": "message.mpim"}
-
-
-@dataclass(slots=True)
-class Call:
-    """One request that reached the server; `status` is what it was answered (0: the reply was lost on order)."""
-
-    method: str
-    params: dict
-    at: float
-    status: int = 0
-    error: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return self.status == 200 and not self.error
 
 
 class SlackServer:
@@ -148,7 +121,7 @@ class SlackServer:
         self._loopback = Loopback(port)
 
     async def __aenter__(self) -> Self:
-        await self._loopback.open(self._serve, grace=0.2)
+        await self._loopback.open(Front(self).serve, grace=0.2)
         self.deliveries.resume()
         return self
 
@@ -171,12 +144,12 @@ class SlackServer:
     @property
     def limits(self) -> Limits | None:
         """The tiers that are enforced; False switches them off, True sets the platform's own."""
-        return self._tiers.limits if self._tiers else None
+        return self.tiers.limits if self.tiers else None
 
     @limits.setter
     def limits(self, limits: Limits | bool | None) -> None:
         limits = Limits() if limits is True else limits
-        self._tiers = Tiers(limits) if limits else None
+        self.tiers = Tiers(limits) if limits else None
 
     @property
     def flooded(self) -> int:
@@ -394,119 +367,3 @@ class SlackServer:
         if id not in self.chats:
             self.chats[id] = Chat(self, id, kind, name, members)
         return self.chats[id]
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.path
-        if path.startswith("/api/"):
-            return await self._api(request, path.removeprefix("/api/"))
-        for start, name, act in (
-            ("/link/", "socket", self.sockets.serve),
-            ("/files-pri/", "download", self.files.download),
-            ("/upload/v1/", "upload", self.files.receive),
-            ("/hooks/", "response_url", self.interactions.respond),
-        ):
-            if path.startswith(start):
-                return await self._beside(request, name, act)
-        return web.Response(status=404)
-
-    async def _beside(self, request: web.BaseRequest, name: str, act: Handler) -> web.StreamResponse:
-        """What is no method of the API: it fails on order under its own name."""
-        call = Call(name, {"path": request.path}, time.monotonic())
-        self.calls.append(call)
-        fault = self._fault(name, {}) if self.faults else None
-        if fault:
-            await asyncio.sleep(fault.delay)
-            if fault.drop == "before":
-                return cut(request)
-            if no := ordered(fault):
-                call.status, call.error = no.status, no.error
-                return refused(no, {})
-        reply = await act(request)
-        if fault and fault.drop == "after":
-            return cut(request)
-        call.status = reply.status
-        return reply
-
-    async def _api(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
-        method = METHODS.get(name)
-        call = Call(name, {}, time.monotonic())
-        self.calls.append(call)
-        headers = {"x-oauth-scopes": ",".join(sorted(self.scopes)), "x-slack-req-id": self.new_uuid()}
-        try:
-            if method is None:
-                raise Refused("unknown_method", req_method=name)
-            headers |= {"x-accepted-oauth-scopes": ",".join(method.scopes)} if method.scopes else {}
-            given, problems = await read_body(request, only_form=method.only_form)
-            self.problems += [f"{name}: {problem}" for problem in problems]
-            if given.pop("token", None):
-                self.problems.append(f"{name}: the token stands among the arguments, not in the header")
-            call.params = params = method.read(given)
-            return await self._answer(request, call, method, params, headers)
-        except Refused as refusal:
-            no = refusal
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON of a shape that nobody reads
-            no = Refused("invalid_arguments")
-            self.problems.append(f"{name}: {error!r} with {call.params}")
-        call.status, call.error = no.status, no.error
-        return refused(no, headers)
-
-    async def _answer(
-        self, request: web.BaseRequest, call: Call, method: Method, params: dict, headers: dict[str, str]
-    ) -> web.StreamResponse:
-        fault = self._fault(method.name, params) if self.faults else None
-        if fault:
-            await asyncio.sleep(fault.delay)
-            if fault.drop == "before":
-                return cut(request)
-            if fault.proxy:
-                call.status = fault.status or 502
-                page = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
-                return web.Response(status=call.status, text=page, content_type="text/html")
-            if no := ordered(fault):
-                raise no
-        is_app = self._authorize(request, method)
-        channel = params.get("channel", params.get("channel_id"))
-        if self._tiers and (wait := self._tiers.wait(method.name, method.tier, channel)):
-            raise Refused("ratelimited", 429, wait=wait)
-        self.problems += method.problems(params)
-        method.check(params)
-        result = method.act(self, params | ({"app_token": True} if is_app and method.token == "any" else {}))
-        if fault:
-            await asyncio.sleep(fault.lag)
-            if fault.drop == "after":
-                return cut(request)
-        call.status = 200
-        reply = answer({"ok": True} | result, headers)
-        if fault and fault.garbled:
-            reply.body = reply.body[: len(reply.body) // 2]
-        return reply
-
-    def _authorize(self, request: web.BaseRequest, method: Method) -> bool:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind != "Bearer" or not token:
-            raise Refused("not_authed")
-        if token not in (self.bot_token, self.app_token):
-            raise Refused("invalid_auth")
-        is_app = token == self.app_token
-        if method.token != "any" and is_app != (method.token == "app"):
-            raise Refused("not_allowed_token_type")
-        if is_app:
-            return True
-        if not self.installed:
-            raise Refused("account_inactive")
-        if method.scopes and not self.scopes & set(method.scopes):
-            raise Refused("missing_scope", needed=method.scopes[0], provided=",".join(sorted(self.scopes)))
-        return False
-
-    def _fault(self, method: str, params: dict) -> Fault | None:
-        channel = params.get("channel", params.get("channel_id"))
-        for fault in self.faults:
-            if fault.method in ("*", method) and fault.channel in (None, channel):
-                if fault.skip:
-                    fault.skip -= 1
-                    continue
-                fault.times -= 1
-                if fault.times <= 0:
-                    self.faults.remove(fault)
-                return fault
-        return None

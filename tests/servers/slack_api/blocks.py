@@ -25,7 +25,7 @@ KEYS = {
     "alert": "level text",
     "card": "title subtitle body hero_image icon actions slack_icon subtext",
     "carousel": "elements",
-    "container": "title child_blocks subtitle icon width is_collapsible default_collapsed slack_icon",
+    "container": "title rich_text_title child_blocks subtitle icon width is_collapsible default_collapsed has_header_divider",
     "task_card": "task_id title details output sources status",
     "plan": "title tasks",
 }
@@ -219,7 +219,7 @@ class Checked:
             for place, cell in enumerate(row):
                 if not isinstance(cell, dict) or cell.get("type") not in ("raw_text", "raw_number", "rich_text"):
                     self._say("unsupported type", f"{at}/rows/{number}/{place}")
-                elif cell["type"] == "raw_text" and not cell.get("text"):
+                elif cell["type"] != "rich_text" and not cell.get("text"):
                     self._say("must be more than 0 characters", f"{at}/rows/{number}/{place}/text")
 
 
@@ -304,7 +304,7 @@ def _text(given: dict, reading: Reading, names: Names) -> str:
 def _cell(cell: dict, reading: Reading, names: Names) -> str:
     if cell["type"] == "rich_text":
         return read_rich(cell, reading, names)
-    return str(cell.get("text", cell.get("value", "")))
+    return cell["text"]
 
 
 def read_rich(block: dict, reading: Reading, names: Names) -> str:
