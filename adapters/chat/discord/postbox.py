@@ -1,0 +1,173 @@
+"""Puts one message into a channel, new or in place of an older one, once: as content, or in components where it is long.
+
+A key of ours goes with each new message, and Discord gives back the earlier message instead of making a second of the
+same key; what then stands there with other words is edited to ours.
+"""
+
+import base64
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from adapters.chat.discord.events import Component
+from adapters.chat.discord.failures import UNKNOWN_MESSAGE, Refused, chat_error
+from adapters.chat.discord.format import Form, Piece
+from adapters.chat.discord.interactions import Interactions
+from adapters.chat.discord.rest import SENT, Haste, Rest, Sent
+from core.errors import ChatRejected
+from core.messages import Button, ChatRef
+
+NO_EMBEDS, IN_COMPONENTS = 1 << 2, 1 << 15
+"""Flags: without the previews of links, whose fetching would tell their owners what is being said; text in components."""
+ROW, ROWS = 5, 5
+LABEL, ACTION = 80, 100
+QUIET: dict[str, Any] = {"parse": [], "replied_user": False}
+"""Nobody is notified, whoever is named."""
+
+USUAL = Haste()
+
+_CAP = 1_000
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """What stands around a text."""
+
+    channel: str
+    chat: ChatRef
+    key: str
+    reply_to: str = ""
+    buttons: tuple[Button, ...] = ()
+    first: bool = True
+    """The message with which a reply begins: it may take the place of a command."""
+
+
+class Postbox:
+    """Where messages of one bot go out."""
+
+    def __init__(self, rest: Rest, interactions: Interactions) -> None:
+        self._rest = rest
+        self._interactions = interactions
+        self._forms: OrderedDict[str, Form] = OrderedDict()
+
+    async def put(self, frame: Frame, piece: Piece, edit: str = "", haste: Haste = USUAL) -> str:
+        """Put a message and return its id; `edit` names one that is replaced where it can be. Raises Refused, ChatBusy,
+        ChatUnreachable.
+        """
+        key = frame.key
+        if edit:
+            if await self._replaced(frame, piece, edit, haste):
+                return edit
+            key += ":again"  # the old key would give back the message that is gone
+        elif frame.first and (sent := await self._answered(frame, piece, haste)):
+            return sent
+        body = {**content(piece.form, piece.text), "components": components(piece, frame.buttons)}
+        body |= {"nonce": nonce(key), "enforce_nonce": True, "allowed_mentions": QUIET}
+        if frame.reply_to.isdecimal() and not frame.chat.private:
+            body["message_reference"] = {"message_id": frame.reply_to, "fail_if_not_exists": False}
+        path = f"/channels/{frame.channel}/messages"
+        sent_ = await self._rest.call("POST", path, SENT, body, timeout=haste.timeout, patience=haste.patience)
+        self._form(sent_.id, _form_of(sent_) or piece.form)
+        if not _same(sent_, piece):
+            await self._replaced(frame, piece, sent_.id, haste)
+        return sent_.id
+
+    async def _answered(self, frame: Frame, piece: Piece, haste: Haste) -> str:
+        """Put the message where a command waits for it; "" where none does, or its place is gone."""
+        ticket = await self._interactions.place(frame.chat, frame.reply_to, frame.key)
+        if ticket is None:
+            return ""
+        if ticket.message:
+            return ticket.message if await self._replaced(frame, piece, ticket.message, haste) else ""
+        try:
+            sent = await self._interactions.answer(ticket, self._changed(piece, frame.buttons, "content"), haste)
+        except Refused:
+            ticket.taken = False
+            return ""
+        self._form(sent.id, piece.form)
+        return sent.id
+
+    async def _replaced(self, frame: Frame, piece: Piece, edit: str, haste: Haste) -> bool:
+        """Whether the message now reads so; False where it cannot be edited any more."""
+        form = self._forms.get(edit, "content")
+        forms: tuple[Form, ...] = ("components",) if form == "components" else ("content", "components")
+        for old in forms:
+            body = self._changed(piece, frame.buttons, old)
+            try:
+                await self._edit(frame.channel, edit, body, haste)
+            except Refused as refused:
+                if refused.code == UNKNOWN_MESSAGE:
+                    return False
+                if not isinstance(chat_error(refused), ChatRejected):
+                    raise
+            else:
+                self._form(edit, "components" if old == "components" else piece.form)
+                return True
+        return False
+
+    async def _edit(self, channel: str, message: str, body: dict[str, Any], haste: Haste) -> None:
+        if ticket := self._interactions.holding(message):
+            try:
+                await self._interactions.answer(ticket, body, haste)
+            except Refused:
+                ticket.until = 0.0
+            else:
+                return
+        path = f"/channels/{channel}/messages/{message}"
+        await self._rest.call("PATCH", path, SENT, body, timeout=haste.timeout, patience=haste.patience)
+
+    @staticmethod
+    def _changed(piece: Piece, buttons: Sequence[Button], old: Form) -> dict[str, Any]:
+        """The body that changes a message of the form `old`: components never become content again."""
+        if piece.form == "content" and old == "components":
+            piece = Piece(piece.text, "components")
+        body = {**content(piece.form, piece.text), "components": components(piece, buttons), "allowed_mentions": QUIET}
+        if piece.form == "components" and old == "content":
+            body |= {"content": None, "embeds": []}
+        return body
+
+    def _form(self, message: str, form: Form) -> None:
+        self._forms[message] = form
+        self._forms.move_to_end(message)
+        while len(self._forms) > _CAP:
+            self._forms.popitem(last=False)
+
+
+def content(form: Form, text: str) -> dict[str, Any]:
+    """The fields that say what, without the components."""
+    return {"flags": IN_COMPONENTS} if form == "components" else {"content": text, "flags": NO_EMBEDS}
+
+
+def components(piece: Piece, buttons: Sequence[Button]) -> list[dict[str, Any]]:
+    """The text of a long message, and rows of buttons; one whose action is too long for Discord is left out."""
+    made: dict[str, dict[str, Any]] = {}
+    for button in buttons:
+        if 1 <= len(button.action) <= ACTION:
+            label = button.label[:LABEL] or "…"
+            made.setdefault(button.action, {"type": 2, "style": 2, "label": label, "custom_id": button.action})
+    row = list(made.values())[: ROW * ROWS]
+    rows = [{"type": 1, "components": row[at : at + ROW]} for at in range(0, len(row), ROW)]
+    return [{"type": 10, "content": piece.text}, *rows] if piece.form == "components" else rows
+
+
+def nonce(key: str) -> str:
+    """The key as Discord takes it: 24 characters of 25."""
+    return base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()[:18]).decode()
+
+
+def _same(sent: Sent, piece: Piece) -> bool:
+    """Whether a message reads as it should, however Discord treats the spaces at its ends."""
+    shown = sent.content or "".join(_texts(sent.components or ()))
+    return shown.split() == piece.text.split()
+
+
+def _texts(parts: tuple[Component, ...]) -> list[str]:
+    return [text for part in parts for text in ([part.content] if part.content else _texts(part.components))]
+
+
+def _form_of(sent: Sent) -> Form | None:
+    if sent.content:
+        return "content"
+    return "components" if _texts(sent.components or ()) else None

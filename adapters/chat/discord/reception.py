@@ -1,0 +1,246 @@
+"""Takes events in: adds what an event cannot tell by itself and hands them to core, each channel's in order.
+
+The gateway does not wait for anybody: an event lies in memory until it is durable, and what did not get so far is fetched
+again after a restart.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from adapters.chat.discord import inbound
+from adapters.chat.discord.backfill import Backfill
+from adapters.chat.discord.events import (
+    Changed,
+    Departure,
+    Edit,
+    Event,
+    Guild,
+    Interaction,
+    Post,
+    Ready,
+    Removal,
+)
+from adapters.chat.discord.inbound import Me, Spot
+from adapters.chat.discord.interactions import Interactions
+from adapters.chat.discord.lanes import ROOM, Lanes
+from adapters.chat.discord.places import Places
+from adapters.chat.discord.rest import Rest
+from adapters.chat.discord.seen import Seen
+from adapters.chat.discord.servers import LET_IN, Servers
+from core.errors import StoreError
+from core.messages import Joined, Message
+from core.ports import Accept
+
+log = logging.getLogger(__name__)
+
+
+class Reception:
+    """`me` is who we are, `accept` is core's, `beside` runs what nobody has to wait for."""
+
+    def __init__(
+        self,
+        me: Me,
+        *,
+        rest: Rest,
+        places: Places,
+        servers: Servers,
+        interactions: Interactions,
+        seen: Seen,
+        accept: Accept,
+        beside: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._me = me
+        self._rest = rest
+        self._places = places
+        self._servers = servers
+        self._interactions = interactions
+        self._seen = seen
+        self._accept = accept
+        self._beside = beside
+        self._lanes = Lanes(rest.times, beside)
+        self._backfill = Backfill(rest, seen, self._lanes, self._handle, servers.approved)
+        self._there: set[str] = set()
+        self._lost: dict[str, tuple[str, str]] = {}
+
+    def take(self, event: Event) -> None:
+        """An event of the gateway; returns at once."""
+        match event:
+            case Edit():
+                self._lanes.put(event.channel_id, lambda: self._edited(event))
+            case Post():
+                self._post(event)
+            case Removal():
+                self._lanes.put(event.channel_id, lambda: self._removed(event))
+            case Interaction():
+                self._interaction(event)
+            case Ready():
+                self._there = {guild.id for guild in event.guilds}
+                self._rest.buckets.reopen()
+                self._backfill.gap()
+            case Guild():
+                self._guild(event)
+            case Departure() if not event.unavailable:
+                self._there.discard(event.id)
+                self._lanes.put(event.id, lambda: self._servers.forget(event.id))
+            case Changed():
+                self._rest.buckets.reopen()
+            case _:
+                pass
+
+    async def keep(self) -> None:
+        """Note how far we have listened, now and then, and once more at the end."""
+        times = self._rest.times
+        try:
+            while True:
+                await asyncio.sleep(times.note)
+                await self._note()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._note()
+
+    async def tidy(self) -> None:
+        """Look after what has run out."""
+        while True:
+            await asyncio.sleep(self._rest.times.poll)
+            await self._interactions.tidy()
+            if self._lost and self._lanes.waiting < ROOM // 2:
+                for channel, (guild, message) in self._lost.items():
+                    self._backfill.after(channel, guild, message)
+                self._lost.clear()
+
+    async def _note(self) -> None:
+        try:
+            await self._seen.write()
+        except StoreError as error:
+            log.debug("how far we listened is noted later: %s", error.sentence)
+
+    # Messages
+
+    def _post(self, post: Post) -> None:
+        self._rest.buckets.reopen(post.channel_id)
+        known = self._places.known(post, self._me)
+        aside = known is not None and known.guild and not known.parent
+        if aside and known and not inbound.addressed(post, self._me, known):
+            self._seen.skip(post.id)  # people among themselves
+            return
+        self._seen.begin(post.id)
+        if post.channel_id not in self._lost and self._lanes.put(post.channel_id, lambda: self._live(post)):
+            return
+        if not self._lost:
+            log.warning("Discord: more messages wait than fit into memory; the newest are read again later")
+        self._lost.setdefault(post.channel_id, (post.guild_id or "", post.id))
+        self._seen.end(post.id)
+
+    async def _live(self, post: Post) -> None:
+        await self._handle(post)
+        self._seen.end(post.id)
+
+    async def _handle(self, post: Post) -> None:
+        """Accept one message, if it concerns us. Raises StoreError."""
+        if post.author is None or post.author.bot:
+            return
+        spot = await self._places.find(post, self._me)
+        message = inbound.message(post, self._me, spot)
+        if message is None:
+            return
+        if spot.guild and not message.addressed:
+            return
+        vouched = await self._servers.vouches(spot.guild, post.author.id)
+        if spot.guild and self._servers.pairing and not vouched:
+            await self._servers.offer(spot.guild, spot.channel)
+        if not spot.guild:
+            self._seen.visit(spot.channel)
+        elif spot.parent:
+            message = await self._in_thread(message, spot)
+        await self._accept(msgspec.structs.replace(message, vouched=vouched))
+
+    async def _in_thread(self, message: Message, spot: Spot) -> Message:
+        """A thread in which we are addressed is ours from then on; at first we look at what it was made from."""
+        if await self._places.owned(spot.channel):
+            return message
+        if not message.quoted:
+            message = msgspec.structs.replace(message, quoted=await self._places.starter(spot, self._me))
+        await self._places.own(spot.channel)
+        return message
+
+    async def _edited(self, edit: Edit) -> None:
+        if edit.author is None or edit.author.bot or not edit.edited_timestamp:
+            return
+        spot = await self._places.find(edit, self._me)
+        event = inbound.edited(edit, self._me, spot)
+        if event:
+            vouched = await self._servers.vouches(spot.guild, event.message.sender.user)
+            await self._accept(
+                msgspec.structs.replace(event, message=msgspec.structs.replace(event.message, vouched=vouched))
+            )
+
+    async def _removed(self, removal: Removal) -> None:
+        spot = await self._places.find(Post(channel_id=removal.channel_id, guild_id=removal.guild_id), self._me)
+        for event in inbound.deleted(removal, self._me, spot):
+            await self._accept(event)
+
+    # Commands and buttons
+
+    def _interaction(self, interaction: Interaction) -> None:
+        if interaction.data and interaction.data.custom_id == LET_IN:
+            self._beside(self._let_in(interaction))
+            return
+        spot = inbound.spot_of(interaction, vouched=False)
+        if spot is None or interaction.type not in {2, 3}:
+            return
+        event = f"i:{interaction.id}"
+        if interaction.type == 2:
+            self._interactions.expect(interaction, event, inbound.where(self._me, spot))
+        self._beside(self._interactions.acknowledge(interaction, event))
+        self._lanes.put(spot.channel, lambda: self._act(interaction, spot))
+
+    async def _act(self, interaction: Interaction, spot: Spot) -> None:
+        event = inbound.command(interaction, self._me, spot) or inbound.pressed(interaction, self._me, spot)
+        if event is None:
+            return
+        vouched = await self._servers.vouches(spot.guild, event.sender.user)
+        if spot.guild and self._servers.pairing and not vouched:
+            await self._servers.offer(spot.guild, spot.channel)
+        if not spot.guild:
+            self._seen.visit(spot.channel)
+        elif spot.parent:
+            await self._places.own(spot.channel)
+        await self._accept(msgspec.structs.replace(event, vouched=vouched))
+
+    # Servers
+
+    def _guild(self, guild: Guild) -> None:
+        if guild.unavailable:
+            return
+        self._rest.buckets.reopen()
+        if guild.id in self._there:
+            self._backfill.server(guild)
+        else:
+            self._there.add(guild.id)
+            self._lanes.put(guild.id, lambda: self._joined(guild))
+
+    async def _joined(self, guild: Guild) -> None:
+        """Somebody invited us into a server."""
+        if not await self._servers.approved(guild.id):
+            await self._servers.offer(guild.id)
+            return
+        await self._greet(guild.id, f"joined:{guild.id}:{guild.joined_at}", guild.owner_id or "", guild.name or "")
+
+    async def _let_in(self, interaction: Interaction) -> None:
+        sender, guild = interaction.sender, interaction.guild_id
+        if not await self._servers.pressed(interaction) or sender is None or not guild:
+            return
+        event, channel = f"joined:{guild}:{interaction.id}", interaction.channel_id or ""
+        self._lanes.put(guild, lambda: self._greet(guild, event, sender.id, sender.name, channel))
+
+    async def _greet(self, guild: str, event: str, user: str, name: str, channel: str = "") -> None:
+        place = self._places.lounge(guild, channel)
+        if place and user:
+            chat = inbound.where(self._me, Spot(place, guild))
+            await self._accept(Joined(event, chat, inbound.account(user, self._me), name, vouched=True))

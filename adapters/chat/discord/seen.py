@@ -1,0 +1,102 @@
+"""How far we have listened: up to which message everything is accepted, and where else to look for what was missed.
+
+Ids of messages grow with time, so one mark stands for all channels. A note keeps it over restarts.
+"""
+
+import time
+from collections import OrderedDict
+
+import msgspec
+
+from core.notes import Notes
+
+EPOCH = 1_420_070_400_000
+"""Milliseconds: the first moment of a snowflake, 1 January 2015."""
+MOST = 200
+"""Direct messages that are remembered, newest first."""
+
+
+class Note(msgspec.Struct, array_like=True):
+    """What is kept over a restart."""
+
+    mark: int
+    places: tuple[str, ...] = ()
+
+
+class Seen:
+    """What one bot has heard."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._newest = 0
+        self._open: dict[int, int] = {}
+        self._places: OrderedDict[str, None] = OrderedDict()
+        self._written = b""
+
+    async def remember(self) -> None:
+        """Read what an earlier life noted. Raises StoreError."""
+        kept = await self._notes.read("seen")
+        if not kept:
+            return
+        try:
+            note = msgspec.msgpack.decode(kept, type=Note)
+        except msgspec.DecodeError:
+            return
+        self._newest = max(self._newest, note.mark)
+        for place in reversed(note.places):
+            self._places.setdefault(place)
+        self._written = kept
+
+    @property
+    def mark(self) -> int:
+        """The message up to which all are accepted; 0 before the first ever."""
+        return min(self._open, default=self._newest + 1) - 1
+
+    @property
+    def places(self) -> list[str]:
+        """Direct messages, the newest first."""
+        return list(reversed(self._places))
+
+    def begin(self, message: str) -> None:
+        """A message came in."""
+        number = int(message) if message.isdecimal() else 0
+        self._newest = max(self._newest, number)
+        self._open[number] = self._open.get(number, 0) + 1
+
+    def end(self, message: str) -> None:
+        """It is accepted, or does not concern us."""
+        number = int(message) if message.isdecimal() else 0
+        left = self._open.get(number, 0) - 1
+        if left > 0:
+            self._open[number] = left
+        else:
+            self._open.pop(number, None)
+
+    def skip(self, message: str) -> None:
+        """A message came in that does not concern us."""
+        if message.isdecimal():
+            self._newest = max(self._newest, int(message))
+
+    def visit(self, channel: str) -> None:
+        """Somebody writes to us there."""
+        self._places[channel] = None
+        self._places.move_to_end(channel)
+        while len(self._places) > MOST:
+            self._places.popitem(last=False)
+
+    def start(self) -> None:
+        """The first session ever begins: what is older is none of ours."""
+        if not self._newest:
+            self._newest = moment(time.time())
+
+    async def write(self) -> None:
+        """Note it, where it changed. Raises StoreError."""
+        value = msgspec.msgpack.encode(Note(self.mark, tuple(self.places)))
+        if value != self._written:
+            await self._notes.write(value, "seen")
+            self._written = value
+
+
+def moment(at: float) -> int:
+    """The snowflake of a moment, in seconds."""
+    return max(0, int(at * 1000) - EPOCH) << 22
