@@ -1,0 +1,279 @@
+"""Slack as a chat platform: what core says goes out here, what people say comes in through the reception.
+
+A reply goes out as a markdown block where the workspace has them, as sections where it has not or refuses one, as plain
+text at last. A time-out never falls back: the message may have arrived.
+"""
+
+import asyncio
+import logging
+import random
+import re
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from slack_sdk.errors import SlackClientError
+
+from adapters.chat.slack import needs
+from adapters.chat.slack import routes as signed
+from adapters.chat.slack.asked import Book
+from adapters.chat.slack.client import ANYTHING, Answer, Client, Refused, Times, pause
+from adapters.chat.slack.events import Payload
+from adapters.chat.slack.failures import (
+    LOST,
+    NO_WAY_IN,
+    REFUSED,
+    REFUSED_APP,
+    TOKEN,
+    UNINSTALLED,
+    chat_error,
+    word,
+)
+from adapters.chat.slack.format import Mode, Piece, pieces
+from adapters.chat.slack.history import History
+from adapters.chat.slack.inbound import ASIDE, COMMAND, PLATFORM, Me
+from adapters.chat.slack.members import Members
+from adapters.chat.slack.places import Places
+from adapters.chat.slack.postbox import Postbox
+from adapters.chat.slack.reception import Reception
+from adapters.chat.slack.sending import Frame, Sending
+from adapters.chat.slack.sessions import Sessions
+from adapters.chat.slack.sockets import Sockets
+from adapters.chat.slack.streams import Streams
+from core.errors import ChatError, ChatRefusedToken, ChatRejected, StoreError
+from core.messages import ChatRef, Partial, Reply
+from core.notes import Notes
+from core.ports import Accept, Command, Part, Traits
+
+log = logging.getLogger(__name__)
+
+_TOKEN, _APP_TOKEN = re.compile(r"[\x21-\x7e]+"), re.compile(r"[\x21-\x7e]*")
+_CAP = 200
+
+
+class Myself(msgspec.Struct):
+    """Who a token belongs to, as auth.test tells."""
+
+    team: str = ""
+    team_id: str = ""
+    user: str = ""
+    user_id: str = ""
+    bot_id: str = ""
+
+
+_MYSELF = msgspec.json.Decoder(Myself)
+
+
+class Slack:
+    """One app in one workspace. Over sockets with `app_token`, else by signed HTTP events."""
+
+    platform = PLATFORM
+    traits = Traits(
+        label="Slack",
+        hint="Markdown with code is shown, and a table or two; formulas are shown in plain signs, links with their label.",
+        command="!",
+        also=f"{COMMAND} help",
+        preview_every=1.0,
+        preview_group_every=2.0,
+        preview_from=1,
+        readback="lookup",
+    )
+
+    def __init__(
+        self,
+        bot_token: str,
+        session: aiohttp.ClientSession,
+        notes: Notes,
+        *,
+        app_token: str = "",
+        signing_secret: str = "",
+        api_url: str = "https://slack.com/api/",
+        times: Times | None = None,
+    ) -> None:
+        """`session` is shared and stays its owner's. Raises ChatRefusedToken for what cannot be a token."""
+        if not _TOKEN.fullmatch(bot_token):
+            raise ChatRefusedToken(REFUSED)
+        if not _APP_TOKEN.fullmatch(app_token):
+            raise ChatRefusedToken(REFUSED_APP)
+        self._client = Client(bot_token, session, api_url, times or Times())
+        self._app_token = app_token
+        self._secret = signing_secret
+        self._me = Me()
+        self._scopes = ""
+        self._book = Book()
+        self._places = Places(notes)
+        self._members = Members(self._client)
+        self._history = History(self._client)
+        self._postbox = Postbox(self._client)
+        self._streams = Streams(self._postbox, self._book)
+        self._sessions = Sessions(self._postbox, self._book)
+        self._sending = Sending(self._postbox, self._streams, self._sessions, self._history, self._book)
+        self._sockets: Sockets | None = None
+        self._reception: Reception | None = None
+        self._rendered: OrderedDict[tuple[str, str], Piece] = OrderedDict()
+
+    @property
+    def space(self) -> str:
+        """The workspace's id; "" until Slack has told it."""
+        return self._me.team
+
+    @property
+    def deaf_for(self) -> float:
+        """Seconds since the last sign of life of the socket, 0 by HTTP. Beyond `Times.deaf` something is wrong."""
+        return self._sockets.silent if self._sockets else 0.0
+
+    @property
+    def lack(self) -> str:
+        """What the operator should change, in one line; "" while nothing is amiss."""
+        if missing := needs.missing(self._scopes):
+            return f"The app lacks {', '.join(missing)}: install it again from deploy/slack-manifest.yaml."
+        return self._members.lack or self._history.lack
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the web server has to mount; empty with sockets."""
+        if self._app_token or not self._secret:
+            return []
+        return signed.routes(self._secret, self._receive, self._client.times)
+
+    async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
+        """As the port promises. Raises ChatError when only the operator can help."""
+        if not (self._app_token or self._secret):
+            raise ChatRefusedToken(NO_WAY_IN)
+        await self._introduce()
+        refusal: ChatError | None = None
+        helpers: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as tasks:
+
+            def beside(work: Coroutine[Any, Any, None]) -> None:
+                task = tasks.create_task(work)
+                helpers.add(task)
+                task.add_done_callback(helpers.discard)
+
+            reception = Reception(
+                self._client,
+                me=self._me,
+                places=self._places,
+                members=self._members,
+                book=self._book,
+                accept=accept,
+                commands=commands,
+                beside=beside,
+            )
+            self._reception = reception
+            hearing = tasks.create_task(self._hear(beside))
+            gone = tasks.create_task(reception.gone.wait())
+            try:
+                await asyncio.wait((hearing, gone), return_when=asyncio.FIRST_COMPLETED)
+                refusal = ChatRefusedToken(UNINSTALLED) if gone.done() else hearing.result()
+            finally:
+                self._reception = self._sockets = None
+                for task in (hearing, gone, *helpers):
+                    task.cancel()
+        if refusal:
+            raise refusal
+
+    async def check(self) -> str:
+        """Whether the tokens work, in a few words: `@bot in Acme, all scopes`. Raises ChatError."""
+        try:
+            told = await self._client.ask("auth.test", _MYSELF)
+        except SlackClientError as error:
+            raise chat_error(error) from None
+        if self._app_token:
+            try:
+                await self._client.ask("apps.connections.open", ANYTHING, token=self._app_token)
+            except Refused as error:
+                raise ChatRefusedToken(f"{REFUSED_APP} (Slack says {error.word}.)") from None
+            except SlackClientError as error:
+                raise chat_error(error) from None
+        missing = needs.missing(told.scopes)
+        scopes = (
+            f"missing scopes: {', '.join(missing)}" if missing else "all scopes" if told.scopes else "scopes unknown"
+        )
+        return f"@{told.value.user} in {told.value.team or told.value.team_id}, {scopes}"
+
+    def parts(self, reply: Reply) -> list[Part]:
+        """As the port promises; a part's body is Markdown that is known to fit when it is rendered in its form."""
+        form = self._postbox.form
+        parts = [Part(self._render(one, form), form) for one in pieces(reply.text, form)]
+        return parts or [Part("…", form)]
+
+    async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
+        """As the port promises. A part that cannot go out as it was meant may become several messages: the first's id
+        is returned, and a further try with the same `key` goes on where this one broke off.
+        """
+        frame = Frame(reply, key, edit, reply.buttons if last else (), last)
+        try:
+            return await self._sending.send(frame, part, self._me, self._rendered.get((part.body, part.form)))
+        except SlackClientError as error:
+            raise chat_error(error) from None
+
+    async def preview(self, partial: Partial, shown: str) -> str:
+        """As the port promises: a stream in a thread, an edited message elsewhere, nothing for one pair of eyes."""
+        if partial.chat.thread.startswith(ASIDE):
+            return shown
+        if not shown:
+            await self._sessions.work(partial.chat)
+        try:
+            return await self._streams.show(partial, shown)
+        except SlackClientError as error:
+            if isinstance(error, Refused) and word(error) in LOST:
+                raise ChatRejected(f"Slack: {error}.") from None
+            raise chat_error(error) from None
+
+    async def typing(self, chat: ChatRef) -> None:
+        """As the port promises."""
+        await self._sessions.work(chat)
+
+    async def find(self, reply: Reply, key: str) -> str:
+        """As the port promises, by the metadata that every message carries."""
+        if reply.chat.thread.startswith(ASIDE):
+            return ""
+        try:
+            return await self._history.find(reply.chat, self._me, key, reply.at)
+        except SlackClientError as error:
+            raise chat_error(error) from None
+
+    def _render(self, one: Piece, form: Mode) -> str:
+        self._rendered[one.markdown, form] = one
+        while len(self._rendered) > _CAP:
+            self._rendered.popitem(last=False)
+        return one.markdown
+
+    async def _receive(self, payload: Payload) -> None:
+        reception = self._reception
+        if reception is None:
+            raise StoreError("Slack is not being served yet.")
+        await reception.receive(payload)
+
+    async def _hear(self, beside: Any) -> ChatError | None:
+        if not self._app_token:
+            await asyncio.Event().wait()
+        self._sockets = Sockets(self._client, self._app_token, self._receive, beside)
+        try:
+            await self._sockets.run()
+        except ChatError as error:
+            return error
+
+    async def _introduce(self) -> None:
+        """Learn who we are; tried until it is known. Raises ChatRefusedToken."""
+        failures = 0
+        while True:
+            try:
+                told: Answer[Myself] = await self._client.ask("auth.test", _MYSELF)
+            except SlackClientError as error:
+                if word(error) in TOKEN:
+                    raise ChatRefusedToken(REFUSED) from None
+                failures += 1
+                log.log(logging.WARNING if failures == 3 else logging.DEBUG, "Slack: %s", error)
+                await asyncio.sleep(pause(failures, self._client.times) * random.uniform(0.5, 1.0))
+            else:
+                break
+        me = told.value
+        self._me = Me(me.team_id, me.user_id, me.bot_id)
+        self._scopes = told.scopes
+        log.info("Slack: @%s in %s", me.user, me.team or me.team_id)
+        if lack := self.lack:
+            log.warning("Slack: %s", lack)
