@@ -1,4 +1,5 @@
-"""An OpenAI-compatible model server on loopback: strict about requests, failing on order, recording what it was asked.
+"""A model server on loopback that speaks Chat Completions, Responses and Anthropic's Messages: strict about requests, failing
+on order, recording what it was asked.
 
     async with ModelServer(key="k") as server:      # OPENAI_BASE_URL=server.url
         server.reply("Paris.", tokens_per_second=50)
@@ -18,27 +19,18 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from tests.servers.completions.replies import (
-    JSON,
-    MID_STREAM,
-    Reply,
-    ToolCall,
-    as_call,
-    as_event,
-    as_events,
-    count_usage,
-    encode,
-    failed,
-    finish,
-    shortened,
-)
-from tests.servers.completions.requests import Invalid, check_request, count_tokens, last_asked
+from tests.servers.anthropic_messages.wire import Messages
+from tests.servers.completions.replies import JSON, Reply, ToolCall, encode, shortened
+from tests.servers.completions.requests import Invalid, last_asked
+from tests.servers.completions.wire import Completions
 from tests.servers.loopback import Loopback
+from tests.servers.responses.wire import Responses
 
 __all__ = ["ModelServer", "Reply", "Seen", "ToolCall"]
 
 
 SSE = "text/event-stream; charset=utf-8"
+Wire = Completions | Responses | Messages
 
 
 @dataclass(slots=True)
@@ -50,6 +42,7 @@ class Seen:
     body: bytes
     json: dict
     at: float
+    wire: Wire
     status: int = 0
     pieces: int = 0  # pieces of text that were sent
     closed: str = ""  # "done", "gone" (the client hung up), "cut" (we did)
@@ -63,6 +56,16 @@ class Seen:
     def asked(self) -> str:
         """The last thing a user said, as text."""
         return last_asked(self.json)
+
+    @property
+    def effort(self) -> str:
+        """How much the model shall think, in the protocol's own word; "" where that was left to it."""
+        return self.wire.effort(self.json)
+
+    @property
+    def pictures(self) -> list[tuple[str, bytes]]:
+        """Mime type and bytes of each picture."""
+        return self.wire.pictures(self.json)
 
 
 class ModelServer:
@@ -87,6 +90,7 @@ class ModelServer:
         self._script: list[Reply] = []
         self._loopback = Loopback(port)
         self._count = itertools.count(1)
+        self._wires: tuple[Wire, ...] = (Completions(), Responses(), Messages())
 
     async def __aenter__(self) -> Self:
         await self._loopback.open(self._serve, grace=0.1, handler_cancellation=True)
@@ -130,7 +134,10 @@ class ModelServer:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        seen = Seen(request.path, dict(request.headers), body, {}, time.monotonic())
+        # Anthropic's list of models is asked for with its own headers
+        other = self._wires[2 if "anthropic-version" in request.headers else 0]
+        wire = next((w for w in self._wires if w.path == request.path), other)
+        seen = Seen(request.path, dict(request.headers), body, {}, time.monotonic(), wire)
         self.requests.append(seen)
         self.open += 1
         self.peak = max(self.peak, self.open)
@@ -140,7 +147,7 @@ class ModelServer:
             seen.closed = seen.closed or "done"
         except Invalid as no:
             seen.status, seen.closed = no.status, "done"
-            return web.Response(status=no.status, body=encode({"error": no.error}), content_type=JSON)
+            return web.Response(status=no.status, body=encode(wire.refuse(no)), content_type=JSON)
         except (asyncio.CancelledError, ConnectionError):
             seen.closed = seen.closed or "gone"
             raise
@@ -151,12 +158,12 @@ class ModelServer:
             seen.ended = time.monotonic()
 
     async def _answer(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
-        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
-            raise Invalid("Incorrect API key provided.", code="invalid_api_key", status=401)
+        seen.wire.authorised(seen.headers, self.key)
         if seen.path == "/v1/models" and request.method == "GET":
             known = [{"id": name, "object": "model", "created": 1760000000, "owned_by": "test"} for name in self.models]
             return web.json_response({"object": "list", "data": known})
-        if seen.path != "/v1/chat/completions" or request.method != "POST":
+        wire = seen.wire
+        if seen.path != wire.path or request.method != "POST":
             raise Invalid(f"Invalid URL ({request.method} {seen.path})", status=404)
         if request.content_type != JSON:
             raise Invalid(f"Unsupported content type: {request.content_type}", status=415)
@@ -164,30 +171,27 @@ class ModelServer:
             seen.json = asked = msgspec.json.decode(seen.body)
         except msgspec.DecodeError:
             raise Invalid("We could not parse the JSON body of your request.") from None
-        self._check(asked, len(seen.body))
+        self._check(wire, asked, len(seen.body))
         reply = self._next(asked)
         if reply.silent:
             await asyncio.Event().wait()
         if reply.status != 200:
-            return failed(reply)
-        if most := asked.get("max_completion_tokens") or asked.get("max_tokens"):
+            return wire.failed(reply)
+        if most := wire.limit(asked):
             reply = shortened(reply, most)
-        name = f"chatcmpl-{next(self._count)}"
-        head = {"id": name, "object": "chat.completion", "created": int(time.time()), "model": asked["model"]}
-        usage = count_usage(asked, reply, len(seen.body))
+        number = next(self._count)
         if not asked.get("stream"):
-            return await self._whole(request, seen, reply, head | {"usage": usage})
-        counted = (asked.get("stream_options") or {}).get("include_usage")
-        return await self._stream(request, seen, reply, head, usage if counted else None)
+            return await self._whole(request, seen, reply, number)
+        return await self._stream(request, seen, reply, wire.events(asked, reply, len(seen.body), number))
 
-    def _check(self, asked: object, size: int) -> None:
+    def _check(self, wire: Wire, asked: object, size: int) -> None:
         if not isinstance(asked, dict):
             raise Invalid("The body must be a JSON object.")
-        check_request(asked)
+        wire.check(asked)
         if asked["model"] not in self.models:
             text = f"The model `{asked['model']}` does not exist or you do not have access to it."
             raise Invalid(text, param="model", code="model_not_found", status=404)
-        if (tokens := count_tokens(asked, size)) > self.window:
+        if (tokens := wire.tokens(asked, size)) > self.window:
             text = f"This model's maximum context length is {self.window} tokens. However, your messages resulted in {tokens}"
             raise Invalid(f"{text} tokens.", param="messages", code="context_length_exceeded")
 
@@ -198,31 +202,22 @@ class ModelServer:
         answer = self.brain(asked)
         return answer if isinstance(answer, Reply) else Reply(text=answer)
 
-    async def _whole(self, request: web.BaseRequest, seen: Seen, reply: Reply, head: dict) -> web.StreamResponse:
+    async def _whole(self, request: web.BaseRequest, seen: Seen, reply: Reply, number: int) -> web.StreamResponse:
         pace = len(reply.pieces) / reply.tokens_per_second if reply.tokens_per_second else 0.0
         await asyncio.sleep(reply.first_token_delay + pace)
         if reply.stall_after is not None:
             await asyncio.Event().wait()
         if reply.cut_after is not None:
             return _cut(request, seen)
-        if reply.error_after is not None:
-            return web.json_response({"error": reply.error or MID_STREAM})
-        message: dict = {"role": "assistant", "content": reply.text or None if reply.tool_calls else reply.text}
-        if reply.tool_calls:
-            message["tool_calls"] = [as_call(call, n) for n, call in enumerate(reply.tool_calls)]
-        if reply.reasoning:
-            message["reasoning_content"] = reply.reasoning
         seen.pieces = len(reply.pieces)
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish(reply)}
-        return web.Response(body=encode(head | {"choices": [choice]}), content_type=reply.content_type or JSON)
+        return seen.wire.whole(seen.json, reply, len(seen.body), number)
 
     async def _stream(
-        self, request: web.BaseRequest, seen: Seen, reply: Reply, head: dict, usage: dict | None
+        self, request: web.BaseRequest, seen: Seen, reply: Reply, events: list[tuple[bool, bytes]]
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": reply.content_type or SSE, "Cache-Control": "no-cache"})
         await response.prepare(request)
         seen.status = 200
-        events = as_events(reply, head | {"object": "chat.completion.chunk"}, usage)
         pause = 1 / reply.tokens_per_second if reply.tokens_per_second else 0.0
         due = time.monotonic() + reply.first_token_delay
         if reply.first_token_delay:
@@ -237,7 +232,7 @@ class ModelServer:
                     await _write(response, held, reply.chunk_bytes)
                     return _cut(request, seen, response)
                 if seen.pieces == reply.error_after:
-                    await _write(response, held + as_event({"error": reply.error or MID_STREAM}), reply.chunk_bytes)
+                    await _write(response, held + seen.wire.trouble(reply), reply.chunk_bytes)
                     return response
                 if pause:
                     due += pause

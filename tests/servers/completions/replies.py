@@ -35,11 +35,13 @@ class Reply:
     text: str = ""
     tokens: Sequence[str] | None = None  # the pieces of the text; words by default
     tool_calls: Sequence[ToolCall] = ()
-    reasoning: str = ""  # goes first, as reasoning_content
+    reasoning: str = ""  # goes first
+    refusal: str = ""  # instead of the text
     finish_reason: str | None = None  # stop, tool_calls, length, content_filter; by itself the right one
     tokens_per_second: float | None = None
     first_token_delay: float = 0.0  # seconds between the headers and the first event
     cached_tokens: int = 0
+    stored_tokens: int = 0  # read and put into the cache
     chunk_bytes: int | None = None  # cut the stream into TCP chunks of so many bytes, through letters and frames
     batch: int = 1  # events in one chunk
     silent: bool = False  # never answers, not even headers
@@ -56,7 +58,7 @@ class Reply:
     @property
     def pieces(self) -> Sequence[str]:
         """The text as tokens."""
-        return self.tokens if self.tokens is not None else re.findall(r"\s*\S+|\s+$", self.text)
+        return self.tokens if self.tokens is not None else words(self.text)
 
 
 def http_date(seconds: float) -> datetime:
@@ -65,11 +67,6 @@ def http_date(seconds: float) -> datetime:
 
 
 def failed(reply: Reply) -> web.Response:
-    headers = {}
-    if isinstance(reply.retry_after, datetime):
-        headers["Retry-After"] = format_datetime(reply.retry_after.astimezone(UTC), usegmt=True)
-    elif reply.retry_after is not None:
-        headers["Retry-After"] = f"{reply.retry_after:g}"
     kinds = {
         401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
         403: (
@@ -81,9 +78,17 @@ def failed(reply: Reply) -> web.Response:
         503: ("server_error", None, "The engine is currently overloaded, please try again later."),
     }
     kind, code, text = kinds.get(reply.status, ("server_error", None, MID_STREAM["message"]))
-    body = reply.body
-    if body is None:
-        body = encode({"error": reply.error or {"message": text, "type": kind, "param": None, "code": code}})
+    return as_failure(reply, {"error": reply.error or {"message": text, "type": kind, "param": None, "code": code}})
+
+
+def as_failure(reply: Reply, told: dict) -> web.Response:
+    """The failure that was ordered, with what the API tells of it."""
+    headers = {}
+    if isinstance(reply.retry_after, datetime):
+        headers["Retry-After"] = format_datetime(reply.retry_after.astimezone(UTC), usegmt=True)
+    elif reply.retry_after is not None:
+        headers["Retry-After"] = f"{reply.retry_after:g}"
+    body = encode(told) if reply.body is None else reply.body
     form = reply.content_type or ("text/html" if reply.body is not None else JSON)
     return web.Response(status=reply.status, body=body, headers=headers | {"Content-Type": form})
 
@@ -102,9 +107,13 @@ def finish(reply: Reply) -> str:
 
 
 def as_call(call: ToolCall, number: int) -> dict:
-    arguments = call.arguments if isinstance(call.arguments, str) else encode(call.arguments).decode()
-    function = {"name": call.name, "arguments": arguments}
+    function = {"name": call.name, "arguments": as_written(call)}
     return {"id": call.id or f"call_{number + 1}_{call.name}", "type": "function", "function": function}
+
+
+def as_written(call: ToolCall) -> str:
+    """The arguments as the model writes them."""
+    return call.arguments if isinstance(call.arguments, str) else encode(call.arguments).decode()
 
 
 def count_usage(asked: dict, reply: Reply, size: int) -> dict:
@@ -115,9 +124,28 @@ def count_usage(asked: dict, reply: Reply, size: int) -> dict:
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": min(reply.cached_tokens, read), "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": min(reply.cached_tokens, read),
+            "cache_write_tokens": reply.stored_tokens,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {"reasoning_tokens": thought, "audio_tokens": 0},
     }
+
+
+def faulty(reply: Reply, events: list[tuple[bool, bytes]]) -> None:
+    """Make room for a fault after the last piece, before the end, or before the first event."""
+    faults = [n for n in (reply.stall_after, reply.cut_after, reply.error_after) if n is not None]
+    if faults:
+        spoken = sum(is_piece for is_piece, _ in events)
+        events += [(True, b"")] * max(0, max(faults) + 1 - spoken)
+        if reply.stall_after == 0:
+            events.pop(0)  # never a first token: not even the opening frame
+
+
+def words(text: str) -> list[str]:
+    """A text as tokens."""
+    return re.findall(r"\s*\S+|\s+$", text)
 
 
 def as_event(value: object) -> bytes:
@@ -134,7 +162,8 @@ def as_events(reply: Reply, head: dict, usage: dict | None) -> list[tuple[bool, 
 
     before, _, after = frame({"content": "\0"}).partition(b'"\\u0000"')
     events = [(False, frame({"role": "assistant", "content": "", "refusal": None}))]
-    events += [(True, frame({"reasoning_content": piece})) for piece in re.findall(r"\s*\S+|\s+$", reply.reasoning)]
+    events += [(True, frame({"reasoning_content": piece})) for piece in words(reply.reasoning)]
+    events += [(True, frame({"refusal": piece})) for piece in words(reply.refusal)]
     events += [(True, before + encode(piece) + after) for piece in reply.pieces]
     for number, made in enumerate(reply.tool_calls):
         call = as_call(made, number)
@@ -144,12 +173,7 @@ def as_events(reply: Reply, head: dict, usage: dict | None) -> list[tuple[bool, 
         for at in range(0, len(arguments), 6):
             part = {"index": number, "function": {"arguments": arguments[at : at + 6]}}
             events.append((True, frame({"tool_calls": [part]})))
-    if reply.stall_after is not None or reply.cut_after is not None or reply.error_after is not None:
-        least = max(n for n in (reply.stall_after, reply.cut_after, reply.error_after) if n is not None)
-        spoken = sum(is_piece for is_piece, _ in events)
-        events += [(True, b"")] * max(0, least + 1 - spoken)  # a fault after the last piece, before the end
-        if reply.stall_after == 0:
-            events.pop(0)  # never a first token: not even the opening frame
+    faulty(reply, events)
     events.append((False, frame({}, finish(reply))))
     if usage:
         events.append((False, as_event(head | {"choices": [], "usage": usage})))

@@ -48,12 +48,28 @@ def check_request(asked: dict) -> None:
 
 
 def last_asked(asked: dict) -> str:
-    """The text of the last user message of a request."""
-    for message in reversed(asked.get("messages", [])):
-        if message["role"] == "user":
+    """The text of the last message of a user in a request, of any of the protocols."""
+    lines = asked.get("messages") or asked.get("input") or []
+    for message in reversed(lines if isinstance(lines, list) else [{"role": "user", "content": lines}]):
+        if message.get("role") == "user":
             content = message["content"]
-            return content if isinstance(content, str) else " ".join(p["text"] for p in content if p["type"] == "text")
+            if isinstance(content, str):
+                return content
+            if any("text" in part for part in content):  # others hold pictures, or only the results of tools
+                return " ".join(part["text"] for part in content if "text" in part)
     return ""
+
+
+def pictures(asked: dict) -> list[tuple[str, bytes]]:
+    """The pictures of a request."""
+    parts = [p for m in asked["messages"] if isinstance(m.get("content"), list) for p in m["content"]]
+    return [as_picture(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
+
+
+def as_picture(url: str) -> tuple[str, bytes]:
+    """Mime type and bytes of a data URL."""
+    head, _, data = url.partition(";base64,")
+    return head.removeprefix("data:"), base64.b64decode(data)
 
 
 def count_tokens(asked: dict, size: int) -> int:
@@ -131,7 +147,7 @@ def _check_tools(asked: dict) -> None:
         if unknown := set(function) - {"name", "description", "parameters", "strict"}:
             raise Invalid(f"Unknown parameter: '{where}.function.{unknown.pop()}'.", param=where)
         schema = function.get("parameters", {"type": "object"})
-        if wrong := _schema_problem(encode(schema)):
+        if wrong := schema_problem(encode(schema)):
             raise Invalid(
                 f"Invalid schema for function '{function['name']}': {wrong}", code="invalid_function_parameters"
             )
@@ -149,7 +165,8 @@ def _check_tools(asked: dict) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _schema_problem(schema: bytes) -> str:
+def schema_problem(schema: bytes) -> str:
+    """What is wrong with the schema of a tool's arguments, in a sentence; "" where nothing is."""
     read = msgspec.json.decode(schema)
     if not isinstance(read, dict) or read.get("type") != "object":
         return "schema must be a JSON Schema of 'type: \"object\"'."
@@ -222,13 +239,14 @@ def _check_content(message: dict, where: str, *, optional: bool) -> None:
         if kind == "image_url":
             url = held.get("url", "") if isinstance(held, dict) else ""
             inside = re.fullmatch(r"data:image/[\w.+-]+;base64,(.+)", url, re.DOTALL)
-            if not url.startswith(("https://", "http://")) and not (inside and _base64(inside[1])):
+            if not url.startswith(("https://", "http://")) and not (inside and as_bytes(inside[1])):
                 raise Invalid("Invalid image_url.", param=f"{where}.content", code="invalid_image_url")
-        if kind == "input_audio" and (held.get("format") not in ("wav", "mp3") or not _base64(held.get("data"))):
+        if kind == "input_audio" and (held.get("format") not in ("wav", "mp3") or not as_bytes(held.get("data"))):
             raise Invalid("Invalid input_audio.", param=f"{where}.content", code="invalid_value")
 
 
-def _base64(text: object) -> bool:
+def as_bytes(text: object) -> bool:
+    """Whether a text is base64 of something."""
     try:
         return bool(isinstance(text, str) and base64.b64decode(text, validate=True))
     except binascii.Error:
