@@ -5,18 +5,14 @@ and tools are encoded once, not each turn.
 """
 
 import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
-from core.messages import Media, Prompt, Said, ToolCall, ToolSpec
-
-NO_PICTURE = "[A picture came with this message. You cannot see pictures: say so.]"
-NO_SOUND = "[A voice message came with this message. You cannot hear it: say so.]"
-NO_RESULT = "Error: there is no result of this call."
+from adapters.models.exchange import Answered, Asked, arguments, clean, digest, name_of, perceived, steps
+from core.messages import Prompt, ToolSpec
 
 _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
@@ -87,6 +83,8 @@ class Form(msgspec.Struct, frozen=True):
     """Ask for the usage."""
     routed: bool = False
     """Send prompt_cache_key."""
+    effort: str = ""
+    """How much the model shall think; "" leaves it to the provider."""
     thoughtless: bool = False
     """Send reasoning_effort `none` with tools: some models take tools only so."""
     short_ids: bool = False
@@ -111,33 +109,10 @@ def encode(prompt: Prompt, form: Form) -> bytes:
         parts.append(schema % bytes(prompt.schema))
     if form.routed and prompt.key:
         parts += [b',"prompt_cache_key":', _encode(prompt.key)]
-    if form.thoughtless and prompt.tools:
-        parts.append(b',"reasoning_effort":"none"')
+    if effort := "none" if form.thoughtless and prompt.tools else form.effort:
+        parts += [b',"reasoning_effort":', _encode(effort)]
     parts.append(b"}")
     return b"".join(parts)
-
-
-def fronted(now: str, text: str) -> str:
-    """A message with date, zone and platform in front of it."""
-    return f"({now})\n{text}" if now else text
-
-
-def newest_user(lines: tuple[Said, ...]) -> int:
-    """The place of the newest message of a person, -1 where there is none."""
-    for place in range(len(lines) - 1, -1, -1):
-        if lines[place].role == "user":
-            return place
-    return -1
-
-
-def spoken(said: Said) -> str:
-    """A person's line with the speaker's name, where there are several."""
-    return f"{said.speaker}: {said.text}" if said.speaker else said.text
-
-
-def clean(text: str) -> str:
-    """The text without what cannot be encoded: half a character, as a terminal may hand it over."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 @lru_cache(maxsize=64)
@@ -162,59 +137,34 @@ def _tools(tools: tuple[tuple[str, str, bytes], ...]) -> bytes:
 
 
 def _lines(prompt: Prompt, form: Form) -> list[_Line]:
-    newest = newest_user(prompt.lines)
     name: Callable[[str], str] = _short if form.short_ids else str
     lines: list[_Line] = []
-    waiting: dict[str, None] = {}
-    for place, said in enumerate(prompt.lines):
-        if said.role == "tool":
-            if said.call in waiting:  # a result whose call was cut away with the older history is left out
-                del waiting[said.call]
-                lines.append(_Result(name(said.call), clean(said.text)))
-            continue
-        lines += [_Result(name(call), NO_RESULT) for call in waiting]
-        waiting.clear()
-        if said.role == "assistant":
-            waiting = dict.fromkeys(call.id for call in said.calls)
-            if said.text or said.calls:
-                calls = [_Call(name(c.id), _Function(c.name, _arguments(c))) for c in said.calls]
-                lines.append(_Assistant(clean(said.text) or None, calls))
-        elif place == newest:
-            lines.append(_User(_content(fronted(prompt.now, clean(spoken(said))), prompt.media, form)))
+    for step in steps(prompt):
+        if isinstance(step, Asked):
+            lines.append(_User(_content(step, form)))
+        elif isinstance(step, Answered):
+            calls = [_Call(name(c.id), _Function(name_of(c), arguments(c))) for c in step.calls]
+            lines.append(_Assistant(step.text or None, calls))
         else:
-            lines.append(_User(clean(spoken(said))))
-    lines += [_Result(name(call), NO_RESULT) for call in waiting]
-    if newest < 0 and (prompt.media or not lines):
-        lines.append(_User(_content(prompt.now, prompt.media, form)))
+            lines += [_Result(name(call.id), text) for call, text in step.texts]
     return lines
 
 
-def _content(text: str, media: tuple[Media, ...], form: Form) -> str | list[_Part]:
-    if not media:
-        return text
+def _content(asked: Asked, form: Form) -> str | list[_Part]:
+    if not asked.media:
+        return asked.text
+    text, media = perceived(
+        asked, lambda kind, _: (kind.startswith("image/") and form.images) or (kind in _SOUNDS and form.audio)
+    )
     parts: list[_Part] = []
-    notes: dict[str, None] = {}
-    for one in media:
-        kind = one.mime.partition(";")[0].strip().lower()
-        if kind.startswith("image/") and form.images:
-            data = base64.b64encode(one.data).decode()
-            parts.append(_Picture(_Url(f"data:{kind};base64,{data}")))
-        elif kind in _SOUNDS and form.audio:
-            parts.append(_Audio(_Sound(base64.b64encode(one.data).decode(), _SOUNDS[kind])))
+    for kind, data in media:
+        encoded = base64.b64encode(data).decode()
+        if kind in _SOUNDS:
+            parts.append(_Audio(_Sound(encoded, _SOUNDS[kind])))
         else:
-            notes[NO_PICTURE if kind.startswith("image/") else NO_SOUND] = None
-    text = "\n".join([text, *notes])
+            parts.append(_Picture(_Url(f"data:{kind};base64,{encoded}")))
     return [_Text(text), *parts] if parts else text
 
 
-def _arguments(call: ToolCall) -> str:
-    """Servers read this again: what a model once wrote wrongly must not make them refuse the whole history."""
-    try:
-        found = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        found = None
-    return (call.arguments or "{}") if isinstance(found, dict) else "{}"
-
-
 def _short(call: str) -> str:
-    return hashlib.blake2b(call.encode("utf-8", "replace"), digest_size=5).hexdigest()[:9]
+    return digest(call)[:9]

@@ -1,168 +1,51 @@
-"""Chat Completions: OpenAI, everything compatible with it, and the model servers of one's own machine.
-
-The tokens of one network read become one event; closing the iterator closes the connection at once.
+"""Chat Completions: OpenAI, everything compatible with it, and the model servers of one's own machine. What is sent is made in
+body.py; here is what comes back.
 """
 
-import asyncio
-import base64
-import random
 import secrets
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
 from typing import Final, Literal
-from urllib.parse import unquote_to_bytes
 
-import httpx
 import msgspec
 
-from adapters.http import Answer, Http
-from adapters.models import body, catalogue, failures
-from adapters.models.sse import Events
-from core.errors import ModelError, ModelRefusedKey
+from adapters.models import body, failures
+from adapters.models.exchange import whole
+from adapters.models.wire import Chosen
 from core.messages import ModelEvent, Prompt, Reasoning, Stop, Text, ToolCall, Usage
-
-TRIES: Final = 3
-PATIENCE: Final = 30.0
-"""Seconds within which another try may begin."""
-MOST_BODY: Final = 64 * 1024
-"""Bytes of an error that are read."""
-MOST_WHOLE: Final = 8 * 2**20
-"""Bytes of an answer by a server that does not stream."""
-
-
-class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds. A keep-alive of the server counts as a sign of life."""
-
-    connect: float = 5.0
-    first: float = 60.0
-    """Silence before the first token."""
-    idle: float = 30.0
-    """Silence between two tokens."""
 
 
 class ChatCompletions:
-    """core.ports.Model on one model of one server. Keep one for a process: it remembers which fields the server refuses."""
+    """adapters.models.wire.Wire."""
 
-    def __init__(
-        self,
-        name: str,
-        base_url: str,
-        key: str,
-        http: Http,
-        *,
-        window: int = 0,
-        abilities: Collection[str] | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        uds: str = "",
-    ) -> None:
-        """`name` is `provider:model`; window and abilities come from the catalogue where they are not given.
+    path = "/chat/completions"
 
-        `uds`: the unix socket on which the server of `base_url` listens.
-        """
-        who, _, model = name.partition(":")
-        provider = catalogue.provider(who)
-        self._known = catalogue.known(name)
-        self.name = name
-        self.window = window or self._known.window
-        self._abilities = frozenset(self._known.abilities if abilities is None else abilities)
-        self._source = failures.Source(provider.label, model, provider.key, provider.url, key)
-        self._http = http
-        self._timeouts = timeouts
-        self._uds = uds
-        url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
-        self._url = str(url.copy_with(userinfo=b""))
-        self._headers = {"content-type": "application/json", "accept": "text/event-stream", "user-agent": "Pieria"}
-        self._headers["accept-encoding"] = "identity"  # compressed tokens wait for their block
-        if key.isascii() and key.isprintable() and key:
-            self._headers["authorization"] = f"Bearer {key}"
-        elif url.userinfo:
-            self._headers["authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(url.userinfo)).decode()}"
+    def __init__(self, chosen: Chosen) -> None:
+        provider = chosen.provider
+        self._chosen = chosen
         self._form = body.Form(
-            model,
+            chosen.model,
             limit=provider.limit,
             routed=provider.routed,
+            effort=chosen.effort,
             short_ids=provider.short_ids,
-            images=self.can("images"),
-            audio=self.can("audio"),
+            images="images" in chosen.abilities,
+            audio="audio" in chosen.abilities,
         )
 
-    def can(self, ability: str) -> bool:
-        """Whether the model has this ability, as the catalogue or the constructor says."""
-        return ability in self._abilities
+    def ask(self, prompt: Prompt) -> tuple[bytes, "_Reply"]:
+        """The body of a request, and who understands its answer."""
+        return body.encode(prompt, self._form), _Reply(self._chosen)
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
-        """Answer once. Tries again only while nothing was said yet, at most three times within 30 seconds."""
-        if self._source.secret and "authorization" not in self._headers:
-            raise ModelRefusedKey(f"The key in {self._source.key_variable} holds letters no key has. Paste it again.")
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        tried = 0
-        while True:
-            said = False
-            form = self._form
-            try:
-                async with aclosing(self._once(body.encode(prompt, form))) as events:
-                    async for event in events:
-                        said = True
-                        yield event
-            except _Adapted:
-                continue  # the form changed, and each change happens once
-            except ModelError as error:
-                tried += 1
-                pause = _pause(error, tried)
-                if said or pause is None or asyncio.get_running_loop().time() + pause > deadline:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                return
-
-    async def _once(self, content: bytes) -> AsyncGenerator[ModelEvent, None]:
-        answer: Answer | None = None
-        try:
-            answer = await self._ask(content)
-            reply = _Reply(self._source)
-            if answer.headers.get("content-type", "").startswith("application/json"):
-                whole = await answer.whole(MOST_WHOLE, self._timeouts.first)
-                for event in reply.read([whole]):
-                    yield event
-            else:
-                splitter = Events()
-                while not reply.done:
-                    read = await answer.read(self._timeouts.idle if reply.begun else self._timeouts.first)
-                    for event in reply.read(splitter.feed(read) if read else splitter.rest()):
-                        yield event
-                    if not read:
-                        break
-                await self._drained(answer)
-            for event in reply.end(self.name, self._known):
-                yield event
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise failures.unreachable(self._source, error) from error
-        finally:
-            if answer is not None:
-                await answer.close()
-
-    async def _ask(self, content: bytes) -> Answer:
-        times = self._timeouts
-        limits = httpx.Timeout(times.first, connect=times.connect, pool=2 * times.connect)
-        answer = await self._http.call(
-            "POST", self._url, headers=self._headers, content=content, timeout=limits, uds=self._uds
-        )
-        if answer.status == 200:
-            return answer
-        told = await answer.whole(MOST_BODY, times.idle)
-        if answer.status in {400, 404, 415, 422, 500, 501} and self._adapt(failures.words(told).message.lower()):
-            raise _Adapted
-        raise failures.refused(self._source, answer.status, told, answer.headers)
-
-    def _adapt(self, said: str) -> bool:
-        """Learn from a refusal which fields this server takes; true where the request should be sent anew."""
+    def adapt(self, said: str) -> bool:
+        """Learn from a refusal which fields this server takes."""
         form, change = self._form, msgspec.structs.replace
         if "stream_options" in said and form.counted:
             self._form = change(form, counted=False)
         elif "prompt_cache_key" in said and form.routed:
             self._form = change(form, routed=False)
-        elif "reasoning_effort" in said and not form.thoughtless:
+        elif "reasoning_effort" in said and not form.thoughtless and ("tool" in said or not form.effort):
             self._form = change(form, thoughtless=True)
+        elif "effort" in said and form.effort:
+            self._form = change(form, effort="")
         elif "max_completion_tokens" in said and "max_tokens" not in said and form.limit != "max_tokens":
             self._form = change(form, limit="max_tokens")
         elif "max_tokens" in said and "max_completion_tokens" in said and form.limit == "max_tokens":
@@ -170,25 +53,6 @@ class ChatCompletions:
         else:
             return False
         return True
-
-    async def _drained(self, answer: Answer) -> None:
-        """Read on to the end, which follows at once, so that the connection can serve the next turn."""
-        try:
-            while await answer.read(0.25):
-                pass
-        except httpx.HTTPError:
-            return
-
-
-class _Adapted(Exception):
-    """The server refused a field that it need not get again."""
-
-
-def _pause(error: ModelError, tried: int) -> float | None:
-    """Seconds until the next try, None where there is none."""
-    if error.retry_after is None or tried >= TRIES:
-        return None
-    return max(error.retry_after, random.uniform(0.2, 0.4) * 2.0 ** (tried - 1))
 
 
 class _Piece(msgspec.Struct, gc=False):
@@ -224,6 +88,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -269,20 +134,19 @@ class _Asked:
 
 
 class _Reply:
-    """Puts one answer together from its chunks."""
+    """adapters.models.wire.Reply."""
 
-    __slots__ = ("_calls", "_finish", "_refused", "_source", "_usage", "begun", "done")
+    __slots__ = ("_calls", "_chosen", "_finish", "_refused", "_source", "_usage", "begun", "done")
 
-    def __init__(self, source: failures.Source) -> None:
-        self._source = source
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+        self._source = chosen.source
         self._calls: list[_Asked] = []
         self._finish: str | None = None
         self._refused = False
         self._usage: _Usage | None = None
         self.begun = False
-        """Something was said, thought or called."""
         self.done = False
-        """The server said that this was all."""
 
     def read(self, payloads: list[bytes]) -> list[ModelEvent]:
         """What the events of one read say, joined. Raises ModelError."""
@@ -326,7 +190,7 @@ class _Reply:
         self.begun = self.begun or bool(events) or bool(self._calls)
         return events
 
-    def end(self, name: str, known: catalogue.Known) -> list[ModelEvent]:
+    def end(self) -> list[ModelEvent]:
         """What stands at the end: calls, usage, stop. Raises ModelError where the answer broke off."""
         if self._finish is None and not self.done:
             raise failures.broke(self._source)
@@ -336,11 +200,11 @@ class _Reply:
         calls = [
             ToolCall(c.id or f"call_{secrets.token_hex(6)}", c.name, "".join(c.arguments) or "{}")
             for c in self._calls
-            if c.name and (reason != "length" or _whole(c))
+            if c.name and (reason != "length" or whole("".join(c.arguments)))
         ]
         events: list[ModelEvent] = list(calls)
         if self._usage is not None:
-            events.append(_counted(self._usage, name, known))
+            events.append(_counted(self._usage, self._chosen))
         if calls:
             reason = "tools"
         elif reason == "tools":
@@ -385,18 +249,12 @@ def _pieces(pieces: list[_Piece], text: list[str], thought: list[str]) -> None:
             thought += [inner.text for inner in piece.thinking if inner.text]
 
 
-def _whole(call: _Asked) -> bool:
-    try:
-        return isinstance(msgspec.json.decode("".join(call.arguments) or "{}"), dict)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return False
-
-
-def _counted(usage: _Usage, name: str, known: catalogue.Known) -> Usage:
+def _counted(usage: _Usage, chosen: Chosen) -> Usage:
     read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
     if usage.total_tokens and usage.total_tokens > read + written:
         written = usage.total_tokens - read  # some count the thinking in the total only
-    details = usage.prompt_tokens_details
-    cached = min((details.cached_tokens if details else None) or usage.prompt_cache_hit_tokens or 0, read)
-    cost = usage.cost if usage.cost is not None else known.cost(read, cached, written)
-    return Usage(name, read, cached, written, cost)
+    details = usage.prompt_tokens_details or _Details()
+    cached = min(details.cached_tokens or usage.prompt_cache_hit_tokens or 0, read)
+    stored = min(details.cache_write_tokens or 0, read - cached)
+    cost = usage.cost if usage.cost is not None else chosen.known.cost(read, cached, written, stored)
+    return Usage(chosen.name, read, cached, written, cost)

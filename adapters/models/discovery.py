@@ -8,6 +8,7 @@ import msgspec
 
 from adapters.http import Http
 from adapters.models import catalogue, failures
+from adapters.models.wire import address, credentials
 from core.errors import ModelError, ModelUnknown
 
 
@@ -59,7 +60,8 @@ async def first_model(http: Http, base_url: str, key: str, provider: str = "") -
     known = catalogue.provider(provider) if provider else catalogue.Provider("The model server")
     source = failures.Source(known.label, "", known.key, known.url, key)
     try:
-        names = await _models(http, base_url, key, source, 10.0)
+        place = str(address(known.protocol, base_url))
+        names = await _models(http, place, credentials(known.protocol, key), source, 10.0)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         raise failures.unreachable(source, error) from error
     if not names:
@@ -71,16 +73,16 @@ async def _found(http: Http, place: Place) -> Local | None:
     source = failures.Source(place.label, "")
     try:
         async with asyncio.timeout(WITHIN):
-            names = await _models(http, place.base_url, "", source, WITHIN)
+            names = await _models(http, place.base_url, {}, source, WITHIN)
     except (httpx.HTTPError, TimeoutError, ModelError):
         return None
     return Local(place.label, place.base_url, f"{place.provider}:{names[0]}") if names else None
 
 
-async def _models(http: Http, base_url: str, key: str, source: failures.Source, seconds: float) -> list[str]:
-    headers = {"accept": "application/json", "accept-encoding": "identity"}
-    if key.isascii() and key:
-        headers["authorization"] = f"Bearer {key}"
+async def _models(
+    http: Http, base_url: str, shown: dict[str, str], source: failures.Source, seconds: float
+) -> list[str]:
+    headers = {"accept": "application/json", "accept-encoding": "identity"} | shown
     timeout = httpx.Timeout(seconds, connect=min(seconds, 5.0))
     answer = await http.call("GET", base_url.rstrip("/") + "/models", headers=headers, timeout=timeout)
     told = await answer.whole(4 * 2**20, seconds)

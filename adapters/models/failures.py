@@ -197,11 +197,11 @@ _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context[ _](?:length|window|size)|maximum (?:context|prompt) length"
     r"|prompt is too long|input is too long|too many (?:input )?tokens|input token count.{0,40}exceeds"
-    r"|request too large for model|string_above_max_length|exceeds? the (?:available|maximum) context"
+    r"|request too large for model|exceed context limit|string_above_max_length|exceeds? the (?:available|maximum) context"
     r"|reduce the length of (?:the|your) (?:messages|prompt)"
 )
 _NO_CREDIT = re.compile(
-    r"insufficient[_ ](?:quota|balance|funds|credit)|exceeded your current quota|billing_(?:hard_limit|not_active)"
+    r"insufficient[_ ](?:quota|balance|funds|credit)|exceeded your current quota|billing_(?:hard_limit|not_active|error)"
     r"|credit balance is too low|requires more credits|out of credits|spending limit"
 )
 _BAD_KEY = re.compile(

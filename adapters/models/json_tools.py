@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.models.body import fronted, newest_user, spoken
+from adapters.models.exchange import fronted, newest_user, spoken
 from core.messages import ModelEvent, Prompt, Said, Stop, Text, ToolCall, Usage
 from core.ports import Model
 

@@ -17,8 +17,8 @@ import msgspec
 
 from adapters.http import Http
 from adapters.models import catalogue
-from adapters.models.chat_completions import ChatCompletions
 from adapters.models.discovery import first_model, local_servers
+from adapters.models.hosted import Hosted
 from adapters.models.offline import Offline
 from core.errors import ModelError, PieriaError, SettingsError
 from core.messages import Prompt
@@ -37,9 +37,9 @@ class Plan(msgspec.Struct, frozen=True):
     """What the operator set."""
 
     models: tuple[str, ...]
-    """`provider:model`, in the order in which they are tried."""
+    """`provider:model` or `provider:model@effort`, in the order in which they are tried."""
     providers: Mapping[str, tuple[str, str]]
-    """Key and base URL by provider, either may be empty."""
+    """Key and base URL by what their variables begin with, in lower case; either may be empty."""
     cache: Path
     weights: str
     data: Path
@@ -56,6 +56,7 @@ class Registry:
         """`tell(source, bytes done, bytes in all)` hears how the fetching of weights goes."""
         self._http = http
         self._plan = plan
+        self._providers = _set_up(plan.providers)
         self._tell = tell
         self._chosen: asyncio.Future[Model] | None = None
         self._near: dict[str, Model] = {}
@@ -94,21 +95,21 @@ class Registry:
         await asyncio.shield(self._future())
 
     def named(self, name: str) -> Model | None:
-        """A model by `provider:model`, None where its provider is not set up here."""
+        """A model by `provider:model` or `provider:model@effort`, None where its provider is not set up here."""
         provider, _, model = name.partition(":")
         if provider == BUILTIN and self._doing:
             return None  # what it reads now is kept in a file, and must be nobody's words
-        if name in self._near:
-            return self._near[name]
-        if not model or provider not in self._plan.providers or not _spoken(provider):
+        if (near := self._near.get(catalogue.settled(name))) is not None:
+            return near
+        if not model or provider not in self._providers or catalogue.mistaken(name):
             return None
-        return self._hosted(provider, model)
+        return self._hosted(name)
 
     def offered(self) -> tuple[str, ...]:
         """The models that speak or that the catalogue lists for a provider with a key."""
         names = dict.fromkeys(self._near)
-        for provider, (key, _) in self._plan.providers.items():
-            if key and _spoken(provider):
+        for provider, (key, _) in self._providers.items():
+            if key:
                 names |= dict.fromkeys(catalogue.offered(provider))
         return tuple(names)
 
@@ -152,23 +153,19 @@ class Registry:
             self.why = "PIERIA_MODEL"
             models = [await self._explicit(name) for name in plan.models]
             return models[0] if len(models) == 1 else Fallback(tuple(models))
-        for provider, (key, _) in plan.providers.items():
-            if key and not _spoken(provider):
-                label = catalogue.provider(provider).label
-                log.warning("%s_API_KEY is set, but Pieria does not speak with %s yet", provider.upper(), label)
-            elif key and (default := catalogue.provider(provider).default):
-                self.why = f"{provider.upper()}_API_KEY is set"
-                return self._hosted(
-                    provider, default if not plan.providers[provider][1] else await self._first(provider)
-                )
-        for provider, (_, base_url) in plan.providers.items():
-            if base_url and _spoken(provider):
-                self.why = f"{provider.upper()}_BASE_URL is set"
-                return self._hosted(provider, await self._first(provider))
+        for provider, (key, base_url) in self._providers.items():
+            about = catalogue.provider(provider)
+            if key and about.default:
+                self.why = f"{about.key} is set"
+                return self._hosted(f"{provider}:{await self._first(provider) if base_url else about.default}")
+        for provider, (_, base_url) in self._providers.items():
+            if base_url:
+                self.why = f"{catalogue.provider(provider).url} is set"
+                return self._hosted(f"{provider}:{await self._first(provider)}")
         self._doing = "looking for a model on this machine"
         if (found := await local_servers(self._http)) is not None:
             self.why = f"{found.label} runs on this machine"
-            return self._keep(ChatCompletions(found.name, found.base_url, "", self._http))
+            return self._keep(Hosted(found.name, found.base_url, "", self._http))
         self.why = "no key is set, and no model server runs here"
         return await self._local("")
 
@@ -176,17 +173,20 @@ class Registry:
         provider, _, model = name.partition(":")
         if provider == BUILTIN:
             return await self._local(model)
-        if not (_spoken(provider) and catalogue.provider(provider).base_url):
-            known = ", ".join(
-                (*(p for p, what in catalogue.providers().items() if _spoken(p) and what.base_url), BUILTIN)
-            )
+        if not catalogue.provider(provider).base_url:
+            known = ", ".join((*(p for p, what in catalogue.providers().items() if what.base_url), BUILTIN))
             raise SettingsError(
                 f"PIERIA_MODEL names the provider {provider!r}, which is not known here. Known: {known}."
             )
-        return self._hosted(provider, model)
+        if word := catalogue.mistaken(name):
+            known = ", ".join(catalogue.EFFORTS)
+            raise SettingsError(f"PIERIA_MODEL asks for the effort {word!r}, which no model has. Known: {known}.")
+        if catalogue.settled(name) != name:
+            log.warning("%s is not known for this effort, and thinks as its provider lets it", catalogue.settled(name))
+        return self._hosted(name)
 
     async def _first(self, provider: str) -> str:
-        key, base_url = self._plan.providers[provider]
+        key, base_url = self._providers[provider]
         default = catalogue.provider(provider).default
         try:
             return await first_model(self._http, base_url, key, provider)
@@ -195,11 +195,12 @@ class Registry:
                 return default
             raise
 
-    def _hosted(self, provider: str, model: str) -> Model:
-        key, base_url = self._plan.providers.get(provider, ("", ""))
-        name = f"{provider}:{model}"
+    def _hosted(self, name: str) -> Model:
+        provider = name.partition(":")[0]
+        key, base_url = self._providers.get(provider, ("", ""))
         url = base_url or catalogue.provider(provider).base_url
-        return self._near.get(name) or self._keep(ChatCompletions(name, url, key, self._http))
+        near = self._near.get(catalogue.settled(name))
+        return near if near is not None else self._keep(Hosted(name, url, key, self._http))
 
     async def _local(self, name: str) -> Model:
         from adapters.models import weights
@@ -220,7 +221,7 @@ class Registry:
         self._builtin = BuiltinServer(path, plan.data, msgspec.json.encode(routing(plan.first)))
         await self._builtin.start()
         self.remark = words("first_builtin")
-        inner = ChatCompletions(
+        inner = Hosted(
             f"{BUILTIN}:{wanted.name}",
             self._builtin.base_url,
             "",
@@ -245,10 +246,10 @@ class Registry:
         return model
 
 
-def _spoken(provider: str) -> bool:
-    """Whether we speak the provider's protocol."""
-    found = catalogue.providers().get(provider)
-    return found is not None and found.protocol == "chat_completions"
+def _set_up(told: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Key and base URL by provider: several may have the same variables, and not all are called like theirs."""
+    named = {name: what.key.removesuffix("_API_KEY").lower() for name, what in catalogue.providers().items()}
+    return {name: told[variables] for name, variables in named.items() if variables in told}
 
 
 def bar(source: str, done: int, total: int) -> None:

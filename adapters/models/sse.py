@@ -36,5 +36,9 @@ class Events:
 def _data(block: bytes) -> bytes:
     if block.startswith(b"data: ") and b"\n" not in block:  # nearly all events
         return block[6:]
+    if block.startswith(b"event: "):  # named events: the name stands in the data too
+        data = block.partition(b"\n")[2]
+        if data.startswith(b"data: ") and b"\n" not in data:
+            return data[6:]
     lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:") or line == b"data"]
     return b"\n".join(lines)

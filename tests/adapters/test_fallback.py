@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from adapters.http import Http
-from adapters.models.chat_completions import ChatCompletions, Timeouts
 from adapters.models.fallback import FAILURES, REST, Fallback, fitted
+from adapters.models.hosted import Hosted, Timeouts
 from core import messages
 from core.errors import ModelError, ModelFailed, ModelRefusedKey, PromptTooLong
 from core.messages import Prompt, Said, Stop, ToolCall
@@ -22,7 +22,7 @@ class Chain:
         self.servers = servers
         self.now = 100.0
         self.models = tuple(
-            ChatCompletions(f"openai:m{n}", s.url, "", http, window=9000 - n, timeouts=Timeouts(first=2))
+            Hosted(f"openai:m{n}", s.url, "", http, window=9000 - n, timeouts=Timeouts(first=2))
             for n, s in enumerate(servers)
         )
         self.model = Fallback(self.models, lambda: self.now)

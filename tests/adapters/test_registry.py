@@ -1,6 +1,5 @@
 """Which model is chosen, and what is said where none can be."""
 
-import logging
 from contextlib import asynccontextmanager
 
 from adapters.http import Http
@@ -41,18 +40,43 @@ async def test_without_a_key_the_first_model_of_a_base_url_speaks(tmp_path):
 
 
 async def test_a_provider_that_nobody_knows_is_told_with_those_that_can_be_named(tmp_path):
-    for name in ("openia:gpt-6-luna", "local:something", "anthropic:claude-sonnet-5-5"):
+    for name in ("openia:gpt-6-luna", "local:something"):
         async with registry(tmp_path, name) as made:
             assert made.speaking == "offline"
             known = made.why.rpartition("Known: ")[2].rstrip(".").split(", ")
             assert len(known) == len(set(known))
-            assert {"openai", "ollama", "builtin"} <= set(known)
+            assert {"openai", "responses", "anthropic", "muse", "ollama", "builtin"} <= set(known)
             assert name.partition(":")[0] not in known
 
 
-async def test_a_key_whose_provider_cannot_be_spoken_with_is_told_and_the_next_one_speaks(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING):
-        async with registry(tmp_path, anthropic=("secret", ""), groq=("key", "")) as made:
-            assert made.speaking == "groq:openai/gpt-oss-120b"
-    assert "ANTHROPIC_API_KEY is set, but Pieria does not speak with Anthropic yet" in caplog.text
-    assert "secret" not in caplog.text
+async def test_muse_spark_is_set_up_by_the_variables_of_its_maker(tmp_path):
+    async with registry(tmp_path, model=("key", "")) as made:
+        assert (made.speaking, made.why) == ("muse:muse-spark-1.3", "MODEL_API_KEY is set")
+        assert "muse:muse-spark-1.3" in made.offered()
+    async with registry(tmp_path, "muse:muse-spark-1.3@low", model=("key", "")) as made:
+        assert made.speaking == "muse:muse-spark-1.3@low"
+
+
+async def test_openais_key_serves_both_of_its_protocols_and_offers_each_model_once(tmp_path):
+    async with registry(tmp_path, openai=("key", "")) as made:
+        assert made.speaking == "openai:gpt-6-luna"
+        offered = made.offered()
+        assert made.named("responses:gpt-6-luna@high").name == "responses:gpt-6-luna@high"
+        assert not any(name.startswith("responses:") for name in offered)
+
+
+async def test_the_same_model_is_kept_once_for_each_effort_that_it_has(tmp_path):
+    async with registry(tmp_path, "anthropic:claude-opus-5-5", anthropic=("key", "")) as made:
+        plain = await made.default()
+        assert made.named("anthropic:claude-opus-5-5@none") is plain  # it cannot stop thinking
+        high = made.named("anthropic:claude-opus-5-5@high")
+        assert high is made.named("anthropic:claude-opus-5-5@high")
+        assert high.name == "anthropic:claude-opus-5-5@high"
+        assert made.named("anthropic:claude-opus-5-5@hihg") is None
+
+
+async def test_an_effort_that_no_model_has_is_told(tmp_path):
+    async with registry(tmp_path, "openai:gpt-6-luna@hihg") as made:
+        assert made.speaking == "offline"
+        assert "'hihg'" in made.why
+        assert "xhigh" in made.why

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from adapters.models.chat_completions import ChatCompletions, Timeouts
-from tests.adapters.models.provider import KEY, LUNA, model_on
+from adapters.models.hosted import Hosted, Timeouts
+from tests.adapters.models.provider import HAIKU, KEY, LUNA, SONNET, model_on
 from tests.servers.models import ModelServer
 
 
 @pytest.fixture
 async def server():
-    async with ModelServer(key=KEY, models=(LUNA, "other")) as running:
+    async with ModelServer(key=KEY, models=(LUNA, SONNET, HAIKU, "other")) as running:
         yield running
 
 
@@ -25,7 +25,7 @@ async def raw(http):
     """Makes models on servers that send just these bytes."""
     listening = []
 
-    async def made(*payloads, done=True, head=b"text/event-stream"):
+    async def made(*payloads, done=True, head=b"text/event-stream", name="openai:m"):
         whole = payloads if head != b"text/event-stream" else [b"data: " + p + b"\r\n\r\n" for p in payloads]
         sent = b"".join(whole) + b"data: [DONE]\n\n" * (done and head == b"text/event-stream")
 
@@ -38,7 +38,7 @@ async def raw(http):
 
         listening.append(await asyncio.start_server(serve, "127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening[-1].sockets[0].getsockname()[1]}/v1"
-        return ChatCompletions("openai:m", url, "", http, timeouts=Timeouts(first=5))
+        return Hosted(name, url, "", http, timeouts=Timeouts(first=5))
 
     yield made
     for one in listening:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from adapters.models import body
+from adapters.models import body, exchange
 from core.errors import ModelFailed
 from core.messages import Media, Said, Stop, ToolCall
 from tests.adapters.models.provider import asking, model_on
@@ -46,7 +46,7 @@ async def test_date_and_picture_go_with_the_newest_message_of_a_person_also_afte
     await heard(model, asking(*lines, now="noon", media=(Media("image/png", b"\x89PNG"), Media("audio/wav", b"RIFF"))))
     sent = server.requests[0].messages
     assert sent[1]["content"] == "old"
-    assert sent[2]["content"][0]["text"] == f"(noon)\nAda: look\n{body.NO_SOUND}"
+    assert sent[2]["content"][0]["text"] == f"(noon)\nAda: look\n{exchange.NO_SOUND}"
     assert sent[2]["content"][1]["image_url"]["url"] == "data:image/png;base64,iVBORw=="
     assert sent[3]["tool_calls"][0]["function"]["arguments"] == "{}"
     assert sent[4] == {"role": "tool", "tool_call_id": "c", "content": "4"}
@@ -57,7 +57,7 @@ async def test_sound_goes_to_a_model_that_hears(server, http):
     server.reply("ok")
     await heard(model, asking(media=(Media("audio/mpeg; rate=1", b"ID3"), Media("image/png", b"x"))))
     parts = server.requests[0].messages[1]["content"]
-    assert parts[0]["text"].endswith(body.NO_PICTURE)
+    assert parts[0]["text"].endswith(exchange.NO_PICTURE)
     assert parts[1] == {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}
 
 
@@ -72,7 +72,7 @@ async def test_a_history_that_was_cut_through_a_call_is_still_accepted(server, m
     server.reply("ok")
     assert text_of(await heard(model, asking(*lines))) == "ok"
     assert [m["role"] for m in server.requests[0].messages] == ["system", "assistant", "tool", "tool", "user"]
-    assert server.requests[0].messages[3]["content"] == body.NO_RESULT
+    assert server.requests[0].messages[3]["content"] == exchange.NO_RESULT
 
 
 async def test_a_schema_and_a_limit_are_sent(server, model):

@@ -3,47 +3,24 @@
 import asyncio
 import subprocess
 import sys
-from contextlib import aclosing
 
-import msgspec
 import pytest
 
 from core.errors import ModelUnreachable
-from core.messages import Reasoning, Said, Stop, Text, ToolCall, Usage
-from tests.adapters.models.provider import asking
-from tests.contracts.model import ASKED, CALCULATE, NATIVE, PROMISES, Bench, heard, text_of
-from tests.servers.completions.replies import ToolCall as ServedCall
-from tests.servers.completions.requests import last_asked
+from core.messages import Reasoning, Stop, Text, ToolCall, Usage
+from tests.adapters.models.provider import LUNA, bench_of
+from tests.contracts.model import ASKED, HOSTED, PROMISES, heard
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)
-async def test_promise(promise, server, model):
-    await promise(Bench(server, model, lambda: NATIVE))
+@pytest.mark.parametrize("promise", [*PROMISES, *HOSTED], ids=lambda p: p.__name__)
+async def test_promise(promise, server, http):
+    await promise(bench_of(server, http, f"openai:{LUNA}"))
 
 
 async def test_the_tokens_of_one_read_are_one_event(server, model):
     server.reply("one two three four five six", batch=100)
     texts = [e for e in await heard(model, ASKED) if isinstance(e, Text)]
     assert texts == [Text("one two three four five six")]
-
-
-async def test_reasoning_comes_apart_from_the_reply(server, model):
-    server.reply("Yes.", reasoning="Let me think")
-    events = await heard(model, ASKED)
-    assert "".join(e.text for e in events if isinstance(e, Reasoning)) == "Let me think"
-    assert text_of(events) == "Yes."
-
-
-async def test_parallel_calls_are_put_together_from_their_pieces(server, model):
-    server.reply(
-        "Both:",
-        tool_calls=[ServedCall("calculator", {"expression": f"{n}+{n}"}, id=f"call{n}") for n in range(3)],
-        chunk_bytes=11,
-    )
-    events = await heard(model, msgspec.structs.replace(ASKED, tools=(CALCULATE,)))
-    calls = [e for e in events if isinstance(e, ToolCall)]
-    assert [c.id for c in calls] == ["call0", "call1", "call2"]
-    assert [msgspec.json.decode(c.arguments)["expression"] for c in calls] == ["0+0", "1+1", "2+2"]
 
 
 def call(part):
@@ -120,11 +97,6 @@ async def test_reasons_to_stop(raw, told, meant):
     assert (await heard(model, ASKED))[-1] == Stop(meant)
 
 
-async def test_a_refusal_is_shown_and_named(raw):
-    model = await raw(b'{"choices":[{"delta":{"refusal":"I will not."},"finish_reason":"stop"}]}')
-    assert await heard(model, ASKED) == [Text("I will not."), Stop("refused")]
-
-
 async def test_a_server_that_does_not_stream_is_understood(raw):
     whole = b'{"choices":[{"message":{"content":"All"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}'
     model = await raw(whole, head=b"application/json")
@@ -144,41 +116,8 @@ async def test_usage_has_cached_tokens_and_cost(server, model):
     assert usage.cost == pytest.approx(((usage.read - 10) * 0.1 + 10 * 0.01 + 2 * 0.5) / 1e6)
 
 
-async def test_two_hundred_closed_in_the_middle_leave_no_connection(server, model):
-    def mine(name):
-        return next((r for r in server.requests if r.asked == name and r.pieces), None)
-
-    async def one(number):
-        name = f"number {number}"
-        server.reply("word " * 50, stall_after=3, when=lambda asked: last_asked(asked) == name)
-        prompt = asking(Said("user", name))
-        if number % 2:
-            async with aclosing(model.stream(prompt)) as stream:
-                async for _ in stream:
-                    break
-        else:
-            task = asyncio.create_task(heard(model, prompt))
-            await server.wait_for(lambda: mine(name))
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    for batch in range(10):
-        await asyncio.gather(*(one(batch * 20 + n) for n in range(20)))
-    await server.wait_for(lambda: server.open == 0 and server.connections == 0)
-    assert len(server.requests) == 200
-    assert all(r.closed == "gone" for r in server.requests)
-
-
-async def test_a_finished_answer_leaves_its_connection_to_the_next(server, model):
-    for _ in range(5):
-        server.reply("ok")
-        await heard(model, ASKED)
-    assert server.connections == 1
-
-
 def test_the_model_brings_no_sdk_with_it():
-    code = "import sys, adapters.models.chat_completions; print('openai' in sys.modules, 'pydantic' in sys.modules)"
+    code = "import sys, adapters.models.hosted, adapters.models.chat_completions; print('openai' in sys.modules, 'pydantic' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]
 
 

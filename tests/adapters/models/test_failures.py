@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adapters.models import failures
-from adapters.models.chat_completions import ChatCompletions, Timeouts
+from adapters.models.hosted import Hosted, Timeouts
 from core.errors import (
     ModelBusy,
     ModelError,
@@ -172,7 +172,7 @@ def test_when_to_come_again_is_read_in_each_form(headers, seconds):
 
 
 async def test_neither_key_nor_address_shows_when_nothing_can_be_reached(http):
-    model = ChatCompletions("openai:m", "http://user:hidden@127.0.0.1:9/v1", KEY, http)
+    model = Hosted("openai:m", "http://user:hidden@127.0.0.1:9/v1", KEY, http)
     with pytest.raises(ModelUnreachable) as caught:
         await heard(model, ASKED)
     assert "hidden" not in caught.value.sentence
@@ -192,7 +192,7 @@ async def test_credentials_in_the_base_url_are_sent_and_never_shown(http):
         url = f"http://ada:secret@127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
         for key, sent in (("", b"Basic YWRhOnNlY3JldA=="), (KEY, b"Bearer " + KEY.encode())):
             with pytest.raises(ModelFailed) as caught:
-                await heard(ChatCompletions("openai:m", url, key, http), ASKED)
+                await heard(Hosted("openai:m", url, key, http), ASKED)
             assert sent in heads[-1]
             assert "secret" not in caught.value.sentence
 

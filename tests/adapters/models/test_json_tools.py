@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.models.chat_completions import ChatCompletions
+from adapters.models.hosted import Hosted
 from adapters.models.json_tools import WORDING, JsonTools, Sieve, told
 from core.messages import Prompt, Said, Stop, Text, ToolCall
 from tests.contracts.model import ASKED, CALCULATE, PROMISES, WRITTEN, Bench, heard, text_of
@@ -24,7 +24,7 @@ async def server():
 
 @pytest.fixture
 def model(server, http):
-    return JsonTools(ChatCompletions("builtin:small", server.url, "", http, abilities=("small",)))
+    return JsonTools(Hosted("builtin:small", server.url, "", http, abilities=("small",)))
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)
@@ -201,7 +201,7 @@ def test_it_says_that_it_can_use_tools(model):
 @pytest.fixture
 def routed(server, http):
     """A model that can be held to a schema."""
-    return JsonTools(ChatCompletions("builtin:small", server.url, "", http, abilities=("small", "schema")))
+    return JsonTools(Hosted("builtin:small", server.url, "", http, abilities=("small", "schema")))
 
 
 async def test_a_model_with_schema_decides_first_and_calls(server, routed):
