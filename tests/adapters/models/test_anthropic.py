@@ -161,6 +161,7 @@ async def test_roles_take_turns_and_nothing_empty_is_said(server, model):
     assert said == [("user", [anthropic.BEFORE]), ("assistant", ["x"]), ("user", ["a", "b"])]
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_a_picture_that_is_too_large_is_told_of(server, model):
     large = Media("image/jpeg", b"\xff" * 3_800_000)
     server.reply("ok")
