@@ -48,6 +48,6 @@ def test_the_guide_to_models_names_each_provider_that_speaks_with_its_default():
     speaking = {
         (provider.label, provider.key, f"{name}:{provider.default}")
         for name, provider in book.items()
-        if provider.protocol == "chat_completions" and provider.default
+        if provider.default
     }
     assert set(rows) == speaking
