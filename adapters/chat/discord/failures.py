@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION = 10003, 10008, 10015, 10062
-NO_ACCESS, NO_DMS, NO_RIGHT, BAD_WEBHOOK_TOKEN, HAS_THREAD = 50001, 50007, 50013, 50027, 160004
+NO_ACCESS, NO_DMS, NO_RIGHT, BAD_WEBHOOK_TOKEN, ARCHIVED, HAS_THREAD = 50001, 50007, 50013, 50027, 50083, 160004
 
 CODES: dict[int, type[ChatGone] | type[ChatRejected]] = {
     UNKNOWN_CHANNEL: ChatGone,
@@ -57,7 +57,7 @@ CODES: dict[int, type[ChatGone] | type[ChatRejected]] = {
     50020: ChatGone,  # the owner must use two factors
     BAD_WEBHOOK_TOKEN: ChatRejected,
     50021: ChatRejected,  # a message of Discord's own
-    50083: ChatGone,  # the thread is archived
+    ARCHIVED: ChatGone,  # and locked: else a message would open it again
     50278: ChatGone,  # no server in common
     HAS_THREAD: ChatRejected,
     160005: ChatGone,  # the thread is locked
@@ -132,6 +132,7 @@ TABLE: dict[type, Callable[[BaseException], ChatError]] = {
     discord.ConnectionClosed: _closed,
     discord.DiscordException: _away,
     discord.DiscordServerError: _away,
+    discord.FFmpegProcessError: _away,
     discord.Forbidden: _answered,
     discord.GatewayNotFound: _away,
     discord.HTTPException: _answered,

@@ -165,28 +165,39 @@ def _lines(text: str) -> str:
 
 
 def _spans(children: tuple[Inline, ...]) -> str:
-    out = ""
+    pieces: list[str] = []
     for span in children:
-        match span:
-            case Text():
-                out += escape(span.text)
-            case Break():
-                out += "\n"
-            case Code():
-                out += _code(span.text)
-            case Strong():
-                out += _around("**", _spans(span.children))
-            case Emphasis():
-                inner = _spans(span.children)
-                # Stars beside stars could be read in more than one way.
-                out += _around("_" if "*" in (out[-1:], inner[:1], inner[-1:]) else "*", inner)
-            case Strike():
-                out += _around("~~", _spans(span.children))
-            case Link():
-                out += _link(_spans(span.children), layout(Document((Paragraph(span.children),)), Ink()), span.href)
-            case Math():
-                out += escape(unicode_math(span.latex))
-    return out
+        piece = _span(span, pieces[-1][-1:] if pieces else "")
+        if pieces and ADDRESS.fullmatch(pieces[-1]) and not ENDED.match(piece):
+            pieces[-1] = f"<{pieces[-1]}>"  # Discord would take what follows an address for a part of it
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+ENDED = re.compile(r"[.,:;!?\"'\])]*(?:\s|$)")
+
+
+def _span(span: Inline, before: str) -> str:
+    """One span; `before` is the character in front of it."""
+    match span:
+        case Text():
+            return escape(span.text)
+        case Break():
+            return "\n"
+        case Code():
+            return _code(span.text)
+        case Strong():
+            return _around("**", _spans(span.children))
+        case Emphasis():
+            inner = _spans(span.children)
+            # Stars beside stars could be read in more than one way.
+            return _around("_" if "*" in (before, inner[:1], inner[-1:]) else "*", inner)
+        case Strike():
+            return _around("~~", _spans(span.children))
+        case Link():
+            return _link(_spans(span.children), layout(Document((Paragraph(span.children),)), Ink()), span.href)
+        case Math():
+            return escape(unicode_math(span.latex))
 
 
 def _around(mark: str, inner: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from adapters.chat.discord.events import Component
-from adapters.chat.discord.failures import UNKNOWN_MESSAGE, Refused, chat_error
+from adapters.chat.discord.failures import ARCHIVED, UNKNOWN_MESSAGE, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece
 from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.rest import SENT, Haste, Rest, Sent
@@ -91,21 +91,27 @@ class Postbox:
 
     async def _replaced(self, frame: Frame, piece: Piece, edit: str, haste: Haste) -> bool:
         """Whether the message now reads so; False where it cannot be edited any more."""
-        form = self._forms.get(edit, "content")
-        forms: tuple[Form, ...] = ("components",) if form == "components" else ("content", "components")
-        for old in forms:
-            body = self._changed(piece, frame.buttons, old)
-            try:
-                await self._edit(frame.channel, edit, body, haste)
-            except Refused as refused:
-                if refused.code == UNKNOWN_MESSAGE:
-                    return False
-                if not isinstance(chat_error(refused), ChatRejected):
-                    raise
-            else:
-                self._form(edit, "components" if old == "components" else piece.form)
-                return True
-        return False
+        try:
+            old = self._forms.get(edit) or await self._looked_up(frame.channel, edit, haste)
+            await self._edit(frame.channel, edit, self._changed(piece, frame.buttons, old), haste)
+        except Refused as refused:
+            # Gone; in an archived thread, to which one can only add; or not to be had in this form.
+            if refused.code in {UNKNOWN_MESSAGE, ARCHIVED} or isinstance(chat_error(refused), ChatRejected):
+                return False
+            raise
+        self._form(edit, "components" if old == "components" else piece.form)
+        return True
+
+    async def _looked_up(self, channel: str, message: str, haste: Haste) -> Form:
+        """In which form an earlier process left a message."""
+        path = f"/channels/{channel}/messages/{message}"
+        try:
+            found = await self._rest.call("GET", path, SENT, timeout=haste.timeout, patience=haste.patience)
+        except Refused as refused:
+            if refused.code == UNKNOWN_MESSAGE:
+                raise
+            return "content"
+        return _form_of(found) or "content"
 
     async def _edit(self, channel: str, message: str, body: dict[str, Any], haste: Haste) -> None:
         if ticket := self._interactions.holding(message):

@@ -1,0 +1,195 @@
+"""Discord: the real adapter on the tests' strict server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar, Self
+
+import aiohttp
+
+from adapters.chat.discord.outbound import Discord
+from adapters.chat.discord.rest import Times
+from core.engine import Engine
+from core.messages import Edited, Inbound, Message, Reply
+from core.notes import Notes
+from core.ports import Accept, Chat, Command, Part
+from tests.contracts.markdown import discord_text
+from tests.contracts.place import Ability, By, Fault, Sent, Way
+from tests.servers.discord import TOKEN, DiscordServer
+from tests.servers.discord_api.limits import Limits
+from tests.servers.discord_api.messages import Message as Shown
+
+TIMES = Times(backoff=0.02, backoff_cap=0.1, identify=0.02, note=0.05, poll=0.02, stop=0.3)
+LIMITS = Limits(
+    messages=(50, 0.2), typing=(50, 0.2), webhooks=(50, 0.2), per_second=1_000, identify_seconds=0.0, sends=(1_000, 1.0)
+)
+"""Quick ones: the promises are about what is said, not about how fast; a burst is longer than a bucket all the same."""
+POST = "POST /channels/{id}/messages"
+FAULTS: dict[Fault, dict] = {
+    "busy": {"status": 429, "retry_after": 0.5},
+    "broken": {"status": 502},
+    "cut before": {"drop": "before"},
+    "cut after": {"drop": "after"},
+}
+
+
+class Listening(Discord):
+    """The adapter; it tells the test which events are durable and which messages are final, for Discord knows neither."""
+
+    taken: set[str]
+    finals: set[str]
+
+    async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
+        async def accepted(event: Inbound) -> None:
+            await accept(event)
+            if isinstance(event, Message | Edited):
+                self.taken.add(event.event)
+
+        await super().serve(accepted, commands)
+
+    async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
+        sent = await super().send(reply, part, key=key, edit=edit, last=last)
+        self.finals.add(sent)
+        return sent
+
+
+class DiscordPlace:
+    """Direct messages and a server of people."""
+
+    lacks: ClassVar[dict[Ability, str]] = {"hang up": "the platform itself keeps what the person has not seen"}
+
+    def __init__(self, server: DiscordServer) -> None:
+        self._server = server
+        self._ada = server.person(1001, "Ada")
+        self._bob = server.person(1002, "Bob")
+        self._people = {"ada": self._ada, "bob": self._bob, "robot": server.bot_person(1003, "Robot")}
+        self._chat = server.private(self._ada)
+        self._theirs = server.private(self._bob)
+        guild = server.guild(2001, "Friends", owner=self._ada, members=list(self._people.values()))
+        self._group = guild.channel(2002, "general")
+        self._taken: set[str] = set()
+        self._finals: set[str] = set()
+        self._alive = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Self]:
+        async with DiscordServer(limits=LIMITS) as server:
+            yield cls(server)
+            assert server.problems == []
+            assert not server.pings
+
+    @asynccontextmanager
+    async def life(self, engine: Engine) -> AsyncIterator[Chat]:
+        urls = {"api_url": self._server.url, "gateway_url": self._server.gateway_url, "cdn_url": self._server.cdn_url}
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as shared:
+            notes = Notes(engine._store, engine._people, "discord")
+            pairing = engine._people.policy == "pairing"
+            chat = Listening(TOKEN, shared, notes, pairing=pairing, times=TIMES, **urls)
+            chat.taken, chat.finals = self._taken, self._finals
+            self._alive = True
+            try:
+                yield chat
+            finally:
+                self._alive = False
+
+    async def say(self, text: str) -> "DiscordSent":
+        await self._connected()
+        return DiscordSent(await self._chat.say(self._ada, text), self._taken)
+
+    async def edit(self, sent: "DiscordSent", text: str) -> None:
+        await self._chat.say(self._ada, text, edit=sent.message)
+
+    async def send_picture(self, caption: str) -> None:
+        await self._connected()
+        await self._chat.say(self._ada, caption, files=[("a.png", b"a picture", "image/png")])
+
+    async def redeliver(self, sent: Sent) -> None:
+        self._server.redeliver()
+
+    async def say_raw(self, text: bytes) -> None:
+        await self._connected()
+        text = text.decode(errors="replace").encode()  # the gateway speaks UTF-8: what is none never gets so far
+        head = b'{"id":"%d","channel_id":"%d","channel_type":1,"type":0,"author":{"id":"1001","username":"ada"},'
+        body = (
+            head % (self._server.ids.next(), self._chat.id) + b'"mentions":[],"attachments":[],"content":' + text + b"}"
+        )
+        self._push(b"MESSAGE_CREATE", body)
+
+    async def send_nonsense(self) -> None:
+        await self._connected()
+        self._push(b"MESSAGE_CREATE", b'{"id":"x","channel_id":5}')
+        self._push(b"MESSAGE_CREATE", b"null")
+        self._push(b"MESSAGE_CREATE", b'{"id":"\\u0000","channel_id":"","author":{"id":""},"content":"\\u0000"}')
+        self._push(b"SOMETHING_NEW", b'{"guild_id":[]}')
+        self._push(b"THREAD_CREATE", b'{"id":"7","guild_id":"2001"}')
+        self._push(b"GUILD_ROLE_UPDATE", b"[]")
+        self._push(b"INTERACTION_CREATE", b'{"id":"1","type":3,"token":"","data":{"custom_id":"\\u0000"}}')
+        self._server.push(b'{"op":99,"d":null}')
+
+    async def press_stop(self) -> None:
+        await self._chat.command(self._ada, "stop")
+
+    async def look(self) -> None:
+        """Discord shows by itself."""
+
+    def read(self) -> list[str]:
+        return [_read(message.text) for message in self._chat.answers if str(message.id) in self._finals]
+
+    def previews(self) -> list[str]:
+        states = [m.states[:-1] if str(m.id) in self._finals else m.states for m in self._chat.answers]
+        return [_read(text) for shown in states for text in shown]
+
+    def growing(self) -> bool:
+        loading = any(message.loading for message in self._chat.messages if not message.deleted)
+        return loading or any(str(message.id) not in self._finals for message in self._chat.answers)
+
+    def working(self) -> bool:
+        return bool(self._chat.typing)
+
+    def fail(self, fault: Fault) -> None:
+        self._server.fail(POST, **FAULTS[fault])
+
+    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> None:
+        await self._connected()
+        answered = self._group.answers[-1] if way == "reply" else None
+        text = f"!{text.removeprefix('/')}" if way == "command" else text
+        await self._group.say(self._people[by], text, mention=way == "mention", reply_to=answered, ping=False)
+
+    def group_read(self) -> list[str]:
+        return [_read(message.text) for message in self._group.answers]
+
+    async def say_as_stranger(self, text: str) -> None:
+        await self._connected()
+        await self._theirs.say(self._bob, text)
+
+    def stranger_reads(self) -> list[str]:
+        return [_read(message.text) for message in self._theirs.answers]
+
+    async def _connected(self) -> None:
+        """People write while the bot is there; while it is not, they write all the same."""
+        if self._alive:
+            await self._server.connected()
+
+    def _push(self, kind: bytes, body: bytes) -> None:
+        session = self._server.gateway.session
+        session.seq += 1
+        raw = b'{"op":0,"s":%d,"t":"%b","d":%b}' % (session.seq, kind, body)
+        session.log.append((session.seq, raw))
+        session.line.put(raw)
+
+
+class DiscordSent(Sent):
+    def __init__(self, message: Shown, taken: set[str]) -> None:
+        self._taken = taken
+        self.message = message
+        self.id = str(message.id)
+        self.text = message.content
+
+    @property
+    def told(self) -> bool:
+        """It is durable: whatever happens now, it is answered."""
+        return f"{self.message.channel.id}:{self.id}" in self._taken
+
+
+def _read(text: str) -> str:
+    return discord_text(text)
