@@ -301,7 +301,6 @@ class DiscordServer:
         ask = Ask(ids, call.query, call.body, call.files, call)
         found = specs.discord(call.method, call.path, textual(call.body)) if self.check_specs else []
         if found:
-            self.problems += [f"{call.route}: {problem}" for problem in found]
             raise described(found)
         result = route.act(self, ask)
         if fault:

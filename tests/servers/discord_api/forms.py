@@ -14,7 +14,9 @@ CREATE = words(
     "content nonce tts embeds allowed_mentions message_reference components sticker_ids attachments flags enforce_nonce "
     "poll shared_client_theme"
 )
-EDIT = words("content embeds flags allowed_mentions components attachments")
+EDIT = words(
+    "content embeds flags allowed_mentions components attachments tts"
+)  # the last is sent by libraries, unread
 FOLLOW_UP = words("content tts embeds allowed_mentions components attachments flags poll")
 SETTABLE = {"create": SUPPRESS_EMBEDS | SILENT | VOICE | V2, "edit": SUPPRESS_EMBEDS | V2}
 SETTABLE["answer"] = SETTABLE["create"] | EPHEMERAL

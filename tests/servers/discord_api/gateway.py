@@ -1,11 +1,12 @@
 """The gateway: connections with their heartbeats, sessions that outlive them, and the events that both carry."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from aiohttp import WSMsgType, web
 from tests.servers.discord_api import intents
 from tests.servers.discord_api.guilds import Guild
 from tests.servers.discord_api.limits import Window
-from tests.servers.discord_api.wire import encode
+from tests.servers.discord_api.wire import cut, encode
 
 if TYPE_CHECKING:
     from tests.servers.discord import DiscordServer
@@ -114,8 +115,12 @@ class Gateway:
         self.identifies: list[dict] = []  # what was asked, accepted or not
         self.resumes: list[dict] = []
         self.heartbeats = 0
+        self.refused = 0  # connections that were cut at the door
         self.closed_with: list[int] = []  # the codes that we closed with
         self._started: dict[int, Window] = {}
+        self._open = asyncio.Event()
+        self._open.set()
+        self._refuse = False
 
     @property
     def connected(self) -> bool:
@@ -128,10 +133,22 @@ class Gateway:
         return list(self.sessions.values())[-1]
 
     async def drop(self) -> None:
-        """Cut every connection without a word."""
-        for line in list(self.lines):
+        """Cut every connection without a word; the client may come again at once."""
+        lines = list(self.lines)
+        for line in lines:
             line.cut()
-        await self._left()
+        await self._left(lines)
+
+    @contextlib.asynccontextmanager
+    async def away(self, *, refuse: bool = False) -> AsyncIterator[None]:
+        """Cut every connection; who comes again waits at the door until the end of the block, or is cut with `refuse`."""
+        self._open.clear()
+        self._refuse = refuse
+        try:
+            await self.drop()
+            yield
+        finally:
+            self._open.set()
 
     async def reconnect(self) -> None:
         """Ask the client to come again (op 7)."""
@@ -147,8 +164,9 @@ class Gateway:
 
     async def close(self, code: int = 4000, reason: str = "") -> None:
         """Close every connection with a code."""
-        await asyncio.gather(*(line.close(code, reason) for line in list(self.lines)))
-        await self._left()
+        lines = list(self.lines)
+        await asyncio.gather(*(line.close(code, reason) for line in lines))
+        await self._left(lines)
 
     def deaf(self) -> None:
         """Let the present connections hear nothing more, not even that heartbeats came; what they miss can be resumed."""
@@ -184,6 +202,10 @@ class Gateway:
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """One connection, from its HELLO to its end."""
+        if not self._open.is_set() and self._refuse:
+            self.refused += 1
+            return cut(request)
+        await self._open.wait()
         socket = web.WebSocketResponse(max_msg_size=4096)  # larger ones the platform refuses
         await socket.prepare(request)
         line = Line(socket, request, Window(*self.server.limits.sends))
@@ -362,7 +384,7 @@ class Gateway:
         """Whether the client ended its session: it closed with 1000 or 1001, we did not."""
         return line.socket.close_code in (1000, 1001) and not line.gone
 
-    async def _left(self) -> None:
-        """Wait until the connections are gone."""
-        while self.lines:
+    async def _left(self, lines: list[Line]) -> None:
+        """Wait until connections are gone."""
+        while any(line in self.lines for line in lines):
             await asyncio.sleep(0.005)

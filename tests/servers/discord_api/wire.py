@@ -69,7 +69,8 @@ def described(problems: list[str]) -> Refused:
     errors: dict = {}
     for problem in problems:
         path, colon, message = problem.partition(": ")
-        path, message = (path, message) if colon else ("", problem)
+        if not colon:
+            path, message = "content" if problem.startswith("content ") else "", problem
         length = any(word in problem for word in ("too long", "too short", "longer", "non-empty"))
         here = errors
         for step in path.split("/") if path else []:
@@ -126,7 +127,7 @@ async def read_body(request: web.BaseRequest) -> tuple[Any, dict[str, tuple[str,
         body, files = {}, {}
         for name, value in (await request.post()).items():
             if name == "payload_json":
-                body = _decode(value if isinstance(value, str) else value.file.read())
+                body = _decode(value.file.read() if isinstance(value, web.FileField) else value)
             elif isinstance(value, web.FileField):
                 files[name] = (value.filename, value.file.read())
             else:
@@ -140,7 +141,7 @@ async def read_body(request: web.BaseRequest) -> tuple[Any, dict[str, tuple[str,
     return _decode(raw), {}
 
 
-def _decode(raw: bytes | str) -> Any:
+def _decode(raw: bytes | bytearray | str) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
