@@ -147,7 +147,7 @@ async def through_a_library(server, **hooks):
     before = discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
     discord.http.Route.BASE = server.url
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(server.gateway_url)
-    client = discord.AutoShardedClient(intents=discord.Intents(INTENTS), assume_unsync_clock=True)
+    client = discord.AutoShardedClient(intents=discord.Intents(INTENTS), guild_ready_timeout=0.1)
 
     async def at_once(*_, **__):
         """Identify without the library's five seconds."""
@@ -659,6 +659,44 @@ async def test_buttons_carry_their_message_and_are_answered_in_place(server, htt
     assert (chat.answers[0].states, chat.answers[0].buttons) == (["thinking", "stopped"], [])
     with pytest.raises(AssertionError, match="no button"):
         await chat.press(ada, "Stop")
+
+
+async def test_menus_dialogues_and_targets_are_told(server, http, chat, ada, call, say, commands):
+    menu = {
+        "type": 3,
+        "custom_id": "pick",
+        "options": [{"label": "Red", "value": "r"}, {"label": "Blue", "value": "b"}],
+    }
+    await say(chat, content="which?", components=[{"type": 1, "components": [menu]}])
+    async with Client(http, server.gateway_url) as client:
+        await client.identify()
+        begun = await chat.choose(ada, ["Blue"])
+        assert (await client.hear())["d"]["data"]["values"] == ["b"]
+        field = {"type": 4, "custom_id": "why", "label": "Why?", "style": 1}
+        dialogue = {"title": "Tell", "custom_id": "tell", "components": [{"type": 1, "components": [field]}]}
+        back = f"/interactions/{begun.id}/{begun.token}/callback"
+        await call("POST", back, {"type": 9, "data": dialogue})
+        begun = await chat.submit(ada, begun, {"why": "because"})
+        told = (await client.hear())["d"]
+        assert (told["type"], told["data"]["components"][0]["components"][0]["value"]) == (5, "because")
+        back = f"/interactions/{begun.id}/{begun.token}/callback"
+        server.fail("POST /interactions/{id}/{token}/callback", drop="after")
+        with pytest.raises(aiohttp.ClientError):
+            await call("POST", back, {"type": 4, "data": {"content": "thanks", "flags": 64}})
+        assert code_of(await call("POST", back, {"type": 6})) == (400, 40060)
+        assert begun.shown[0].only_for is ada
+        message = await chat.say(ada, "what is this?")
+        await client.hear()
+        begun = await chat.command(ada, "Explain", target=message)
+        assert (await client.hear())["d"]["data"]["resolved"]["messages"][str(message.id)]["content"] == "what is this?"
+        await call("POST", f"/interactions/{begun.id}/{begun.token}/callback", {"type": 5})
+        original = "PATCH /webhooks/{app}/{token}/messages/@original"
+        server.fail(original, status=500)
+        hook = f"/webhooks/{server.bot.id}/{begun.token}"
+        assert (await call("PATCH", f"{hook}/messages/@original", {"content": "x"}))[0] == 500
+        told = await call("POST", hook, {"content": "in its place"})
+        assert (begun.original.content, told["id"]) == ("in its place", str(begun.original.id))
+        assert len(server.called(original)) == 1
 
 
 async def test_failures_come_on_order(server, http, chat, say):

@@ -34,11 +34,13 @@ def _call_back(server: "DiscordServer", ask: Ask) -> dict | None:
 
 
 @ROUTES.route(f"GET {WEBHOOK}/messages/{{message}}", limit="webhooks", anonymous=True)
+@ROUTES.route(f"GET {WEBHOOK}/messages/@original", limit="webhooks", anonymous=True)
 def _get(server: "DiscordServer", ask: Ask) -> dict:
     return _find(server, ask)[1].json
 
 
 @ROUTES.route(f"PATCH {WEBHOOK}/messages/{{message}}", limit="webhooks", anonymous=True)
+@ROUTES.route(f"PATCH {WEBHOOK}/messages/@original", limit="webhooks", anonymous=True)
 def _edit(server: "DiscordServer", ask: Ask) -> dict:
     begun, message = _find(server, ask)
     loading = message.loading
@@ -50,6 +52,7 @@ def _edit(server: "DiscordServer", ask: Ask) -> dict:
 
 
 @ROUTES.route(f"DELETE {WEBHOOK}/messages/{{message}}", limit="webhooks", anonymous=True)
+@ROUTES.route(f"DELETE {WEBHOOK}/messages/@original", limit="webhooks", anonymous=True)
 def _delete(server: "DiscordServer", ask: Ask) -> None:
     _, message = _find(server, ask)
     message.channel.remove(message)
@@ -148,9 +151,8 @@ def _alive(server: "DiscordServer", ask: Ask) -> Interaction:
 
 def _find(server: "DiscordServer", ask: Ask) -> tuple[Interaction, Message]:
     begun = _alive(server, ask)
-    number = ask.ids[2]
-    mine = [m for m in [*begun.shown, begun.original] if m]
-    message = begun.original if number == "@original" else next((m for m in mine if str(m.id) == number), None)
+    mine = {str(m.id): m for m in [*begun.shown, begun.original] if m}
+    message = mine.get(ask.ids[2]) if len(ask.ids) > 2 else begun.original
     if message is None or message.deleted:
         raise Refused(10008)
     return begun, message

@@ -193,7 +193,7 @@ class Channel:
 
     async def press(self, person: Person, button: str, message: Message | None = None) -> interactions.Interaction:
         """Press a button by its label or custom_id, on a message or on the newest that has it."""
-        for seen in [message] if message else reversed([a for a in self.answers if a.only_for in (None, person)]):
+        for seen in [message] if message else self._seen_by(person):
             for wanted in walk(seen.components):
                 if wanted["type"] == 2 and button in (wanted.get("label"), wanted.get("custom_id")):
                     assert not wanted.get("disabled"), f"{button!r} is disabled"
@@ -204,7 +204,7 @@ class Channel:
         self, person: Person, values: Sequence[str], message: Message | None = None
     ) -> interactions.Interaction:
         """Choose options of a menu by their labels or values, on a message or on the newest that has them."""
-        for seen in [message] if message else reversed(self.answers):
+        for seen in [message] if message else self._seen_by(person):
             for menu in walk(seen.components):
                 options = [o for o in menu.get("options") or [] if {o["label"], o["value"]} & set(values)]
                 if len(options) == len(values):
@@ -311,6 +311,10 @@ class Channel:
             if self.guild and person.id in self.guild.members:
                 body["member"] = self.guild.members[person.id].json
         self._tell(f"MESSAGE_REACTION_{what}", body)
+
+    def _seen_by(self, person: Person) -> list[Message]:
+        """The bot's messages that somebody sees, the newest first."""
+        return [m for m in reversed(self.answers) if m.only_for in (None, person)]
 
     def _place(self) -> dict:
         return {"guild_id": str(self.guild.id)} if self.guild else {}

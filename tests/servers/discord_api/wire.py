@@ -41,7 +41,7 @@ REASONS: dict[int, tuple[int, str]] = {
     160004: (400, "A thread has already been created for this message"),
 }
 """Code of the platform -> HTTP status and message."""
-DISHONEST = {40060, 50006, 50021, 50024, 50035, 50109}
+DISHONEST = {50006, 50021, 50024, 50035, 50109}
 """Codes that no honest client provokes, whatever people do meanwhile."""
 
 
