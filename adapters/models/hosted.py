@@ -40,6 +40,11 @@ class Timeouts(msgspec.Struct, frozen=True):
     """Silence between two tokens."""
 
 
+LONG: Final = {"high", "xhigh", "max"}
+"""Efforts at which a model may think for minutes without a sign of it."""
+PATIENT: Final = Timeouts(first=300.0, idle=120.0)
+
+
 class Hosted:
     """core.ports.Model on one model of one server. Keep one for a process: it remembers which fields the server refuses."""
 
@@ -52,10 +57,10 @@ class Hosted:
         *,
         window: int = 0,
         abilities: Collection[str] | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        timeouts: Timeouts | None = None,
         uds: str = "",
     ) -> None:
-        """`name` is `provider:model` or `provider:model@effort`; window and abilities are the catalogue's unless given.
+        """`name` is `provider:model` or `provider:model@effort`; what is not given comes from the catalogue.
 
         `uds`: the unix socket on which the server of `base_url` listens.
         """
@@ -71,7 +76,7 @@ class Hosted:
             Chosen(self.name, model, effort, provider, known, self.window, self._abilities, self._source),
         )
         self._http = http
-        self._timeouts = timeouts
+        self._timeouts = timeouts or (PATIENT if effort in LONG else Timeouts())
         self._uds = uds
         url = address(protocol, base_url)
         self._url = str(url.copy_with(userinfo=b"")) + self._wire.path

@@ -24,9 +24,12 @@ async def test_promise(promise, server, http):
     await promise(bench_of(server, http, NAME))
 
 
-async def asked_for_a_tool(server, model, prompt, *ids):
+async def asked_for_a_tool(server, model, prompt, *ids, hidden=False):
     server.reply(
-        "Well:", reasoning="hm", tool_calls=[ServedCall("calculator", {"expression": "2+2"}, id=i) for i in ids]
+        "Well:",
+        reasoning="hm",
+        hidden=hidden,
+        tool_calls=[ServedCall("calculator", {"expression": "2+2"}, id=i) for i in ids],
     )
     calls = tuple(e for e in await heard(model, prompt) if isinstance(e, ToolCall))
     results = tuple(Said("tool", "4", call=c.id) for c in calls)
@@ -55,6 +58,13 @@ async def test_thinking_is_shown_again_within_the_turn_and_never_after_it(server
     await heard(model, msgspec.structs.replace(again, lines=later))
     assert "thinking" not in str(kinds(server.requests[3]))
     assert len(server.requests) == 4
+
+
+async def test_thinking_without_words_is_shown_again_too(server, model):
+    prompt = await asked_for_a_tool(server, model, asking(tools=(CALCULATE,)), "a1", hidden=True)
+    server.reply("4")
+    await heard(model, prompt)
+    assert kinds(server.requests[1])[1] == ["thinking", "redacted_thinking", "text", "tool_use"]
 
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}@high", f"anthropic:{HAIKU}@low"])

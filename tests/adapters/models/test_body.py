@@ -6,7 +6,7 @@ import pytest
 from adapters.models import body, exchange
 from core.errors import ModelFailed
 from core.messages import Media, Said, Stop, ToolCall
-from tests.adapters.models.provider import asking, model_on
+from tests.adapters.models.provider import LUNA, asking, model_on
 from tests.contracts.model import CALCULATE, heard, text_of
 
 
@@ -116,6 +116,16 @@ async def test_a_model_that_takes_tools_only_without_thinking_gets_them_so(serve
     server.reply("ok")
     assert text_of(await heard(model, asking(tools=(CALCULATE,)))) == "ok"
     assert server.requests[1].json["reasoning_effort"] == "none"
+
+
+async def test_a_model_that_thinks_only_without_tools_does_so(server, http):
+    model = model_on(server, http, f"openai:{LUNA}@high")
+    text = "Function tools with reasoning_effort are not supported."
+    server.fail(400, error={"message": text}, when=lambda asked: asked.get("reasoning_effort") == "high")
+    for tools in ((CALCULATE,), (CALCULATE,), ()):
+        server.reply("ok")
+        assert text_of(await heard(model, asking(tools=tools))) == "ok"
+    assert [r.effort for r in server.requests] == ["high", "none", "none", "high"]
 
 
 async def test_a_server_that_refuses_for_ever_is_not_asked_for_ever(server, model):

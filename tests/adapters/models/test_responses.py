@@ -22,9 +22,12 @@ async def test_promise(promise, server, http):
     await promise(bench_of(server, http, NAME))
 
 
-async def asked_for_a_tool(server, model, prompt, *ids):
+async def asked_for_a_tool(server, model, prompt, *ids, hidden=False):
     server.reply(
-        "Well:", reasoning="hm", tool_calls=[ServedCall("calculator", {"expression": "2+2"}, id=i) for i in ids]
+        "Well:",
+        reasoning="hm",
+        hidden=hidden,
+        tool_calls=[ServedCall("calculator", {"expression": "2+2"}, id=i) for i in ids],
     )
     calls = tuple(e for e in await heard(model, prompt) if isinstance(e, ToolCall))
     results = tuple(Said("tool", "4", call=c.id) for c in calls)
@@ -52,6 +55,14 @@ async def test_reasoning_is_shown_again_within_the_turn_and_never_after_it(serve
     server.reply("Good.")
     await heard(model, msgspec.structs.replace(again, lines=(*again.lines, Said("assistant", "4"), Said("user", "Ta"))))
     assert not [i for i in server.requests[3].json["input"] if i.get("type") == "reasoning"]
+
+
+async def test_reasoning_without_words_is_shown_again_too(server, model):
+    prompt = await asked_for_a_tool(server, model, asking(tools=(CALCULATE,)), "c1", hidden=True)
+    server.reply("4")
+    await heard(model, prompt)
+    assert server.requests[1].json["input"][1]["encrypted_content"]
+    assert len(server.requests) == 2
 
 
 async def test_a_turn_that_goes_on_elsewhere_does_without_its_reasoning(server, model, http):

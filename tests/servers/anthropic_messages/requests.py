@@ -180,6 +180,8 @@ def _check_messages(asked: dict, model: Model, thoughts: Thoughts) -> None:
         held = blocks(message)
         for place, block in enumerate(held):
             _check_block(block, f"{where}.content.{place}", role)
+            if block["type"] == "redacted_thinking" and block.get("data") not in thoughts:
+                raise Invalid(f"{where}.content.{place}: Invalid `data` in `redacted_thinking` block")
             if block["type"] == "thinking":
                 _check_thought(block, f"{where}.content.{place}", prefix(asked, asked["messages"][:number]), thoughts)
         told = [block["tool_use_id"] for block in held if block["type"] == "tool_result"]
@@ -243,8 +245,8 @@ def _check_picture(source: dict, where: str) -> None:
 
 
 def _check_thought(block: dict, where: str, before: bytes, thoughts: Thoughts) -> None:
-    thought, bound = thoughts.get(block.get("signature", ""), ("", b""))
-    if not thought or thought != block.get("thinking"):
+    thought, bound = thoughts.get(block.get("signature", ""), (None, b""))
+    if thought is None or thought != block.get("thinking"):
         raise Invalid(f"{where}: Invalid `signature` in `thinking` block")
     if bound != before:
         raise Invalid(

@@ -91,10 +91,13 @@ class Messages:
         if reply.reasoning and Model(asked["model"]).thinks(asked):
             before = prefix(asked, asked["messages"])
             signature = base64.b64encode(hashlib.sha256(before + reply.reasoning.encode()).digest()).decode()
-            self._thoughts[signature] = (reply.reasoning, before)
-            pieces = [{"type": "thinking_delta", "thinking": piece} for piece in words(reply.reasoning)]
+            thought = "" if reply.hidden else reply.reasoning
+            self._thoughts[signature] = (thought, before)
+            pieces = [{"type": "thinking_delta", "thinking": piece} for piece in words(thought)]
             block = {"type": "thinking", "thinking": "", "signature": ""}
             writing.block(block, pieces, [{"type": "signature_delta", "signature": signature}])
+            if reply.hidden:
+                writing.block({"type": "redacted_thinking", "data": signature}, [])
         if said := list(words(reply.refusal) or reply.pieces):
             writing.block({"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in said])
         for place, call in enumerate(reply.tool_calls):

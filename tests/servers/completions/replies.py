@@ -36,6 +36,7 @@ class Reply:
     tokens: Sequence[str] | None = None  # the pieces of the text; words by default
     tool_calls: Sequence[ToolCall] = ()
     reasoning: str = ""  # goes first
+    hidden: bool = False  # the reasoning comes without its words: only encrypted or signed
     refusal: str = ""  # instead of the text
     finish_reason: str | None = None  # stop, tool_calls, length, content_filter; by itself the right one
     tokens_per_second: float | None = None

@@ -113,11 +113,15 @@ class _Writing:
     def think(self, more: dict) -> None:
         item = {"id": f"rs_{self.number}", "type": "reasoning", "summary": []}
         at = self._begin(item)
+        if self.reply.hidden:
+            self._done(at, item | more)
+            return
         where = {"item_id": item["id"], "output_index": at, "summary_index": 0}
         self.add("response.reasoning_summary_part.added", **where, part={"type": "summary_text", "text": ""})
         for piece in words(self.reply.reasoning):
             self.add("response.reasoning_summary_text.delta", spoken=True, **where, delta=piece)
-        self._done(at, item | {"summary": [{"type": "summary_text", "text": self.reply.reasoning}]} | more)
+        summary = [{"type": "summary_text", "text": self.reply.reasoning}]
+        self._done(at, item | {"summary": summary} | more)
 
     def message(self) -> None:
         reply = self.reply
