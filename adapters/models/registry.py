@@ -20,6 +20,7 @@ from adapters.models import catalogue
 from adapters.models.discovery import first_model, local_servers
 from adapters.models.hosted import Hosted
 from adapters.models.offline import Offline
+from adapters.models.wire import address
 from core.errors import ModelError, PieriaError, SettingsError
 from core.messages import Prompt
 from core.ports import Model
@@ -187,7 +188,10 @@ class Registry:
 
     async def _first(self, provider: str) -> str:
         key, base_url = self._providers[provider]
-        default = catalogue.provider(provider).default
+        about = catalogue.provider(provider)
+        default = about.default
+        if default and str(address(about.protocol, base_url)) == about.base_url:
+            return default  # its own address, told once more
         try:
             return await first_model(self._http, base_url, key, provider)
         except ModelError:

@@ -39,6 +39,27 @@ async def test_without_a_key_the_first_model_of_a_base_url_speaks(tmp_path):
         assert (made.speaking, made.why) == ("openai:ours", "OPENAI_BASE_URL is set")
 
 
+async def test_a_providers_own_address_changes_nothing(tmp_path):
+    for url in ("https://api.anthropic.com", "https://api.anthropic.com/v1"):
+        async with registry(tmp_path, anthropic=("key", url)) as made:
+            assert (made.speaking, made.why) == ("anthropic:claude-sonnet-5-5", "ANTHROPIC_API_KEY is set")
+
+
+async def test_the_first_model_of_a_server_that_speaks_messages_is_asked_for_in_its_way(tmp_path):
+    async with (
+        ModelServer(key="k", models=("claude-9", "other")) as server,
+        registry(tmp_path, anthropic=("k", server.url.removesuffix("/v1"))) as made,
+    ):
+        assert made.speaking == "anthropic:claude-9"
+
+
+async def test_each_model_of_a_chain_has_its_own_effort(tmp_path):
+    async with registry(tmp_path, "anthropic:claude-opus-5-5@high", "openai:gpt-6-luna@low", "groq:qwen/x") as made:
+        chain = await made.default()
+        names = ["anthropic:claude-opus-5-5@high", "openai:gpt-6-luna@low", "groq:qwen/x"]
+        assert [model.name for model in chain.models] == names
+
+
 async def test_a_provider_that_nobody_knows_is_told_with_those_that_can_be_named(tmp_path):
     for name in ("openia:gpt-6-luna", "local:something"):
         async with registry(tmp_path, name) as made:
