@@ -91,6 +91,10 @@ class Places:
             return ""
         return inbound.cleaned(inbound.text_of(post), post, me, spot)[: inbound.QUOTE_CAP]
 
+    def unheard(self, post: Post) -> bool:
+        """Whether a message seems empty because its content is kept from us."""
+        return bool(self._gateway.lack) and post.type in {0, 19} and not post.content
+
     def guild(self, guild: str) -> discord.Guild | None:
         """A server, as the library keeps it."""
         line = self._gateway.line

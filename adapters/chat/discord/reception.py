@@ -70,8 +70,12 @@ class Reception:
     def take(self, event: Event) -> None:
         """An event of the gateway; returns at once."""
         match event:
-            case Edit():
+            case Edit() if event.edited_timestamp and event.author and not event.author.bot:
                 self._lanes.put(event.channel_id, lambda: self._edited(event))
+            case Edit():
+                pass  # a message of ours, or Discord put a link's picture below one
+            case Post() if event.author is None or event.author.bot:
+                self._seen.skip(event.id)
             case Post():
                 self._post(event)
             case Removal():
@@ -148,6 +152,8 @@ class Reception:
         spot = await self._places.find(post, self._me)
         message = inbound.message(post, self._me, spot)
         if message is None:
+            if spot.parent and spot.ours and self._places.unheard(post):
+                await self._servers.ask(spot.channel)
             return
         if spot.guild and not message.addressed:
             return
@@ -170,8 +176,6 @@ class Reception:
         return message
 
     async def _edited(self, edit: Edit) -> None:
-        if edit.author is None or edit.author.bot or not edit.edited_timestamp:
-            return
         spot = await self._places.find(edit, self._me)
         event = inbound.edited(edit, self._me, spot)
         if event:

@@ -12,6 +12,7 @@ from adapters.chat.discord.events import Interaction
 from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.inbound import rules
 from adapters.chat.discord.places import Places
+from adapters.chat.discord.postbox import QUIET
 from adapters.chat.discord.rest import MEMBER, NOTHING, Rest
 from core.errors import ChatError, StoreError
 from core.notes import Notes
@@ -32,6 +33,7 @@ DONE = (
 BUTTON = "Let this server in"
 NOT_YOU = "Only somebody with the permission Manage Server can let this server in."
 NOT_NOW = "That could not be noted just now. Please press again in a moment."
+UNHEARD = "I can read only messages that mention me here. Please mention me, or write to me in a direct message."
 MOST = 20
 """Servers that are asked whether somebody belongs to them."""
 SURE = 60.0
@@ -106,17 +108,27 @@ class Servers:
             log.info("Discord: a server could not be told that it is not let in: %s", error.sentence)
             await self._notes.write(b"", "card", guild)
 
+    async def ask(self, thread: str) -> None:
+        """Say once a day in a thread of ours that we hear only what mentions us. Raises StoreError."""
+        if await self._notes.read("unheard", thread):
+            return
+        await self._notes.write(b"1", "unheard", thread, days=self._rest.times.card)
+        try:
+            await self._rest.call("POST", f"/channels/{thread}/messages", NOTHING, {"content": UNHEARD})
+        except (Refused, ChatError) as error:
+            log.debug("a thread could not be told that it is not heard: %s", error.sentence)
+
     async def pressed(self, interaction: Interaction) -> bool:
         """The card's button was pressed; whether the server is let in now."""
         allowed = bool(interaction.guild_id) and rules(interaction.member)
-        answer: dict[str, Any] = {"type": 4, "data": {"content": NOT_YOU, "flags": 64}}
+        answer = whispered(NOT_YOU)
         if allowed and interaction.guild_id:
             try:
                 async with asyncio.timeout(self._rest.times.acknowledge / 2):
                     await self.approve(interaction.guild_id)
                 answer = {"type": 7, "data": card(DONE, button=False)}
             except (StoreError, TimeoutError):
-                allowed, answer = False, {"type": 4, "data": {"content": NOT_NOW, "flags": 64}}
+                allowed, answer = False, whispered(NOT_NOW)
         path = f"/interactions/{interaction.id}/{interaction.token}/callback"
         try:
             await self._rest.call("POST", path, NOTHING, answer, timeout=self._rest.times.acknowledge)
@@ -147,4 +159,9 @@ class Servers:
 def card(text: str, *, button: bool) -> dict[str, Any]:
     """The body of the card, with its button or without."""
     row = {"type": 1, "components": [{"type": 2, "style": 1, "label": BUTTON, "custom_id": LET_IN}]}
-    return {"content": text, "components": [row] if button else [], "allowed_mentions": {"parse": []}}
+    return {"content": text, "components": [row] if button else [], "allowed_mentions": QUIET}
+
+
+def whispered(text: str) -> dict[str, Any]:
+    """An answer that only whoever pressed the button sees."""
+    return {"type": 4, "data": {"content": text, "flags": 64, "allowed_mentions": QUIET}}

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.chat.discord.outbound import Discord
 from adapters.chat.discord.rest import Times
-from core.errors import StoreAway
+from core.errors import ChatError, StoreAway
 from core.messages import Button, ChatRef, Inbound, Message, Partial, Reply
 from core.notes import Notes
 from core.people import People
@@ -125,7 +125,7 @@ def live(server: DiscordServer, store: Store, people: People) -> Live:
                 yield life
             finally:
                 life.task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, ChatError):
                     await life.task
 
     return begin
