@@ -131,16 +131,21 @@ UNKNOWN = frozenset(
         "not_enabled",
         "method_deprecated",
         "no_permission",
-        "access_denied",
-        "invalid_thread_ts",
         "not_an_agent",
-        "missing_recipient_user_id",
-        "missing_recipient_team_id",
-        "user_not_in_channel",
-        "team_not_found",
     ]
 )
 """What an app without the newer abilities hears where they are asked for."""
+NOT_HERE = frozenset(
+    [
+        "missing_recipient_user_id",
+        "missing_recipient_team_id",
+        "user_not_in_channel",
+        "user_not_found",
+        "team_not_found",
+        "invalid_thread_ts",
+    ]
+)
+"""This one message cannot be a stream."""
 
 
 def chat_error(error: SlackClientError) -> ChatError:

@@ -63,7 +63,8 @@ class Postbox:
         self, chat: ChatRef, ts: str, piece: Piece, key: str, buttons: Sequence[Button] = (), *, timeout: float = 0.0
     ) -> None:
         """An older message is this now. Raises SlackClientError."""
-        body = {"channel": chat.chat, "ts": ts, **content(piece, buttons)}
+        # without a list the old blocks would stay
+        body = {"blocks": [], **content(piece, buttons), "channel": chat.chat, "ts": ts}
         if key:
             body["metadata"] = metadata(key)
         await self.client.write("chat.update", body, ANYTHING, timeout=timeout)

@@ -106,7 +106,7 @@ class Sending:
             if not told and not await self._replace(frame, one):
                 edit = ""
         sent = edit or await self._postbox.post(chat, one, frame.key, frame.buttons)
-        if frame.last:
+        if frame.last and not self._streams.grows(chat):
             await self._sessions.rest(chat, told=told, unsure=bool(edit))
         return sent
 
@@ -124,9 +124,6 @@ class Sending:
     async def _replace(self, frame: Frame, one: Piece) -> bool:
         """Put a message in place of another one; False where that one cannot be edited any more."""
         chat, ts = frame.reply.chat, frame.edit
-        if not one.blocks:
-            await self._postbox.delete(chat, ts)  # an edit without blocks leaves the old ones
-            return False
         try:
             await self._postbox.edit(chat, ts, one, frame.key, frame.buttons)
         except Refused as error:

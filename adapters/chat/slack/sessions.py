@@ -43,6 +43,8 @@ class Sessions:
             title = self._title(chat)
             if await self._try(SET, body | ({"title": title} if title else {})):
                 _keep(self._busy, key)
+                if title:
+                    _keep(self._titled, key)
                 return
         await self._try(LINE, {"channel_id": chat.chat, "thread_ts": chat.thread, "status": "is thinking…"})
 

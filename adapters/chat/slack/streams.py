@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Unanswered
-from adapters.chat.slack.failures import ENDED, UNKNOWN, word
+from adapters.chat.slack.failures import ENDED, NOT_HERE, UNKNOWN, word
 from adapters.chat.slack.format import pieces
 from adapters.chat.slack.pace import Bucket
 from adapters.chat.slack.postbox import Postbox
@@ -37,6 +37,8 @@ class Growing(msgspec.Struct):
     """What was streamed."""
     open: bool = False
     """It is a stream, as far as we know."""
+    edited: bool = False
+    """It is shown by edits from the beginning."""
     left: bool = False
     """Nothing more is shown until the final: the person stopped it, or nobody knows what became of its beginning."""
     begun: float = 0.0
@@ -58,6 +60,10 @@ class Streams:
         """What is known of a message that grows, or grew."""
         return next((growing for growing in self._growing.values() if growing.ts == ts), None) if ts else None
 
+    def grows(self, chat: ChatRef) -> bool:
+        """Whether something else still grows in a place."""
+        return any(growing.open and growing.chat == chat for growing in self._growing.values())
+
     def lost(self, turn: str) -> bool:
         """Whether a reply began to be shown in a message that we know nothing of."""
         growing = self._growing.get(turn)
@@ -77,7 +83,7 @@ class Streams:
         if growing.left or not partial.whole():
             return growing.ts or shown
         now = time.monotonic()
-        if not growing.ts and partial.chat.thread and self._streams(partial.chat):
+        if not (growing.ts or growing.edited) and partial.chat.thread and self._streams(partial.chat):
             await self._start(partial, growing, now)
         elif growing.open:
             await self._append(partial, growing, now)
@@ -116,11 +122,13 @@ class Streams:
             growing.left = True
             raise
         except SlackClientError as error:
+            if word(error) not in UNKNOWN | NOT_HERE:
+                raise
+            growing.edited = True
             if word(error) in UNKNOWN:
                 self._postbox.forgo(f"chat.startStream {chat.private}")
-                await self._edit(partial, growing, now)
-                return
-            raise
+            await self._edit(partial, growing, now)
+            return
         growing.ts, growing.sent, growing.open = started, text, True
         growing.begun = growing.at = now
 

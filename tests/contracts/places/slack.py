@@ -112,7 +112,10 @@ class SlackPlace:
         """Slack shows by itself."""
 
     def read(self) -> list[str]:
-        return [read_message(message.blocks, message.raw) for message in self._chat.answers]
+        # a stream that the person stopped stands as it was until the program says so
+        stopped = [m for m in self._chat.answers if m.stream and m.stream.state == "stopped_by_user"]
+        seen = [m for m in self._chat.answers if m not in stopped or m.metadata]
+        return [read_message(message.blocks, message.raw) for message in seen]
 
     def previews(self) -> list[str]:
         growing = [message for message in self._chat.messages if message.streamed]
