@@ -47,8 +47,9 @@ def steps(prompt: Prompt) -> list[Step]:
     """The lines in order. At least one of them is a person's where there are none at all, or pictures without words."""
     newest = newest_user(prompt.lines)
     found: list[Step] = []
-    calls: tuple[ToolCall, ...] = ()
+    calls: list[tuple[str, ToolCall]] = []
     told: dict[str, str] = {}
+    taken: set[str] = set()
     for place, said in enumerate(prompt.lines):
         if said.role == "tool":
             told.setdefault(
@@ -57,12 +58,12 @@ def steps(prompt: Prompt) -> list[Step]:
             continue
         if calls:
             found.append(_results(calls, told))
-            calls = ()
+            calls = []
         told = {}
         if said.role == "assistant":
-            calls = said.calls
+            calls = [(call.id, _distinct(call, taken)) for call in said.calls]
             if said.text or calls:
-                found.append(Answered(clean(said.text), calls, now=place > newest))
+                found.append(Answered(clean(said.text), tuple([call for _, call in calls]), now=place > newest))
         elif place == newest:
             found.append(Asked(fronted(prompt.now, clean(spoken(said))), prompt.media, now=True))
         else:
@@ -74,8 +75,18 @@ def steps(prompt: Prompt) -> list[Step]:
     return found
 
 
-def _results(calls: tuple[ToolCall, ...], told: dict[str, str]) -> Results:
-    return Results(tuple([(call, told.get(call.id, NO_RESULT)) for call in calls]))
+def _results(calls: list[tuple[str, ToolCall]], told: dict[str, str]) -> Results:
+    return Results(tuple([(call, told.get(by, NO_RESULT)) for by, call in calls]))
+
+
+def _distinct(call: ToolCall, taken: set[str]) -> ToolCall:
+    """The call under an id of its own: some models begin to count anew with each turn."""
+    name, number = call.id, 1
+    while name in taken:
+        number += 1
+        name = f"{call.id}_{number}"
+    taken.add(name)
+    return call if number == 1 else msgspec.structs.replace(call, id=name)
 
 
 def perceived(asked: Asked, taken: Callable[[str, bytes], bool]) -> tuple[str, list[tuple[str, bytes]]]:

@@ -166,6 +166,8 @@ async def any_history_is_understood(bench: Bench) -> None:
         Said("user", ""),
         Said("assistant", "", calls=(strange, ToolCall("b" * 90, "f", ""))),
         Said("tool", "", call=strange.id),
+        Said("assistant", "", calls=(strange, strange)),
+        Said("tool", "again", call=strange.id),
         Said("user", "and \udce4?"),
         Said("assistant", "so"),
         Said("user", "go on"),

@@ -111,6 +111,7 @@ BAD_MESSAGES = {
         HELLO, USED, {"role": "user", "content": [{"type": "text", "text": "x"}, RESULT]}, **TOOLS
     ),
     "no tools": as_messages(HELLO, USED, TOLD),
+    "an id twice": as_messages(HELLO, USED, TOLD, USED, TOLD, **TOOLS),
     "an id": as_messages(HELLO, {**USED, "content": [{**USED["content"][0], "id": "a:b"}]}, TOLD, **TOOLS),
     "a tool": as_messages(HELLO, tools=[{"name": "add", "parameters": SCHEMA}]),
     "a forced tool": as_messages(HELLO, **TOOLS, tool_choice={"type": "any"}),

@@ -165,6 +165,7 @@ def _check_system(system: object) -> None:
 
 def _check_messages(asked: dict, model: Model, thoughts: Thoughts) -> None:
     waiting: list[str] = []
+    used: set[str] = set()
     before = ""
     for number, message in enumerate(asked["messages"]):
         where = f"messages.{number}"
@@ -193,6 +194,9 @@ def _check_messages(asked: dict, model: Model, thoughts: Thoughts) -> None:
         if told and any(block["type"] != "tool_result" for block in held[: len(told)]):
             raise Invalid(f"{where}: `tool_result` blocks must come first")
         waiting = [block["id"] for block in held if block["type"] == "tool_use"]
+        if used & set(waiting) or len(set(waiting)) != len(waiting):
+            raise Invalid("messages: `tool_use` ids must be unique")
+        used |= set(waiting)
         if waiting and "tools" not in asked:
             raise Invalid("Requests which include `tool_use` or `tool_result` blocks must define tools")
     if before == "assistant":
