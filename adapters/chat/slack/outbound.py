@@ -246,6 +246,8 @@ class Slack:
         reception = self._reception
         if reception is None:
             raise StoreError("Slack is not being served yet.")
+        if self._sockets and self._sockets.app and not self._me.app:
+            self._me = reception.me = msgspec.structs.replace(self._me, app=self._sockets.app)
         await reception.receive(payload)
 
     async def _hear(self, beside: Any) -> ChatError | None:
