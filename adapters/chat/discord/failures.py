@@ -84,6 +84,8 @@ def chat_error(refused: Refused) -> ChatError:
 
 def gateway_error(error: BaseException) -> ChatError:
     """What core is told of the end of a connection."""
+    if isinstance(error, ChatError):
+        return error
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind](error)

@@ -23,8 +23,8 @@ from discord.http import Route
 from adapters.chat.discord import events
 from adapters.chat.discord.events import Event, Ready
 from adapters.chat.discord.failures import NO_CONTENT, Refused, chat_error, gateway_error, told
-from adapters.chat.discord.rest import WAY, Rest, Started, Way, pause
-from core.errors import ChatBusy, ChatError, ChatRefusedToken, ChatUnreachable
+from adapters.chat.discord.rest import ANYTHING, WAY, Rest, Started, Way, pause
+from core.errors import ChatBusy, ChatRefusedToken, ChatUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,9 @@ KEPT = frozenset(
 class Line(discord.AutoShardedClient):
     """One life of the library's client. `heard` gets each frame as text; `begins` is asked before each new session."""
 
-    def __init__(self, heard: Callable[[str], None], begins: Callable[[int], float], way: Way, **options: Any) -> None:
+    def __init__(
+        self, rest: Rest, way: Way, heard: Callable[[str], None], begins: Callable[[int], float], **options: Any
+    ) -> None:
         super().__init__(
             max_messages=None,
             chunk_guilds_at_startup=False,
@@ -55,8 +57,10 @@ class Line(discord.AutoShardedClient):
             shard_count=max(1, way.shards),
             **options,
         )
+        self._rest = rest
         self._heard = heard
         self._begins = begins
+        self.http.request = self._ask  # type: ignore[method-assign]
         parsers = self._connection.parsers
         for name in list(parsers):
             if name in KEPT:
@@ -68,6 +72,16 @@ class Line(discord.AutoShardedClient):
         """Frames are taken here and now: the library's own way would start a task for each, and lose their order."""
         if event == "socket_raw_receive":
             self._heard(args[0])
+
+    async def login(self, token: str) -> None:
+        """Learn who we are. The library's own would also ask for all about the application, which READY tells."""
+        await self._async_setup_hook()
+        user = await self.http.static_login(token)
+        self._connection.user = discord.ClientUser(state=self._connection, data=user)
+
+    async def _ask(self, route: Route, **_kwargs: Any) -> Any:
+        """The library's calls go out by our own client: within the same limits, and without a word in the log."""
+        return await self._rest.call(route.method, route.url.removeprefix(Route.BASE), ANYTHING)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG002 - the library's shape
         """Wait until a new session may begin."""
@@ -118,7 +132,7 @@ class Gateway:
                 await asyncio.sleep(error.retry_after)
                 continue
             except Exception as error:  # noqa: BLE001 - whatever ends a client, the bot must hear again
-                failure = error if isinstance(error, ChatError) else gateway_error(error)
+                failure = chat_error(error) if isinstance(error, Refused) else gateway_error(error)
                 if isinstance(failure, ChatRefusedToken):
                     raise failure from None
                 log.warning("%s", failure.sentence)
@@ -136,9 +150,10 @@ class Gateway:
         _point(self._rest.base, way.url)
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=self._content)
         line = Line(
+            self._rest,
+            way,
             self._frame,
             self._begin,
-            way,
             intents=intents,
             heartbeat_timeout=self._times.silence,
             proxy=_proxy(way.url),
@@ -229,9 +244,10 @@ def _careful(name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
     """A parser of the library that gives one event up instead of the session."""
 
     def careful(data: Any) -> None:
-        if name == "READY" and isinstance(data, dict):
-            data.setdefault("shard", [0, 1])  # told only to those who listen in several pieces
         try:
+            if name == "READY":  # these are not told everywhere
+                data.setdefault("shard", [0, 1])
+                data.setdefault("application", {}).setdefault("flags", 0)
             parse(data)
         except Exception as error:  # noqa: BLE001 - the library's parsers may stumble over anything
             log.warning("discord.py cannot read an event of kind %s (%s)", name, type(error).__name__)

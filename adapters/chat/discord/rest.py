@@ -113,6 +113,7 @@ class Failure(msgspec.Struct):
     code: int = 0
 
 
+ANYTHING = msgspec.json.Decoder(Any)
 NOTHING = msgspec.json.Decoder(msgspec.Raw)
 ME = msgspec.json.Decoder(User)
 WAY = msgspec.json.Decoder(Way)
