@@ -16,7 +16,7 @@ NO_SOUND = "[A voice message came with this message. You cannot hear it: say so.
 NO_RESULT = "Error: there is no result of this call."
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """What a person said."""
 
     text: str
@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True):
     """The newest, in front of which the date stands: it will not stand there so again."""
 
 
-class Answered(msgspec.Struct, frozen=True):
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """What the model said, and what it called; at least one of both."""
 
     text: str
@@ -34,7 +34,7 @@ class Answered(msgspec.Struct, frozen=True):
     """After the newest message of a person: in the turn that is under way."""
 
 
-class Results(msgspec.Struct, frozen=True):
+class Results(msgspec.Struct, frozen=True, gc=False):
     """What the calls of the Answered before came to: a text for each of them."""
 
     texts: tuple[tuple[ToolCall, str], ...]
@@ -81,12 +81,15 @@ def _results(calls: list[tuple[str, ToolCall]], told: dict[str, str]) -> Results
 
 def _distinct(call: ToolCall, taken: set[str]) -> ToolCall:
     """The call under an id of its own: some models begin to count anew with each turn."""
+    if call.id not in taken:
+        taken.add(call.id)
+        return call
     name, number = call.id, 1
     while name in taken:
         number += 1
         name = f"{call.id}_{number}"
     taken.add(name)
-    return call if number == 1 else msgspec.structs.replace(call, id=name)
+    return msgspec.structs.replace(call, id=name)
 
 
 def perceived(asked: Asked, taken: Callable[[str, bytes], bool]) -> tuple[str, list[tuple[str, bytes]]]:
@@ -145,7 +148,7 @@ def id_of(call: ToolCall) -> str:
 
 def name_of(call: ToolCall) -> str:
     """A called tool's name in letters that every provider takes: a model may have made one up."""
-    return _NOT_NAME.sub("_", call.name)[:64] or "tool"
+    return call.name if _ID.fullmatch(call.name) else _NOT_NAME.sub("_", call.name)[:64] or "tool"
 
 
 def digest(text: str) -> str:
