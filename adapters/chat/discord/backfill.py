@@ -34,10 +34,10 @@ Handle = Callable[[Post], Awaitable[None]]
 
 
 class Backfill:
-    """`handle` takes a message as if it had just come, `wanted` says whether a server's channels concern us."""
+    """`handle` takes a message as if it had just come, `wanted` says whether a channel of a server concerns us."""
 
     def __init__(
-        self, rest: Rest, seen: Seen, lanes: Lanes, handle: Handle, wanted: Callable[[str], Awaitable[bool]]
+        self, rest: Rest, seen: Seen, lanes: Lanes, handle: Handle, wanted: Callable[[str, str], Awaitable[bool]]
     ) -> None:
         self._rest = rest
         self._seen = seen
@@ -76,7 +76,7 @@ class Backfill:
         missed = Missed(channel, guild, since)
 
         async def fetch() -> None:
-            if not guild or await self._wanted(guild):
+            if not guild or await self._wanted(guild, channel):
                 await self._fetch(missed)
 
         self._lanes.put(channel, fetch)

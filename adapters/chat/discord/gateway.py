@@ -21,8 +21,9 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from adapters.chat.discord import events
+from adapters.chat.discord.endings import gateway_error, told
 from adapters.chat.discord.events import Event, Ready
-from adapters.chat.discord.failures import NO_CONTENT, Refused, chat_error, gateway_error, told
+from adapters.chat.discord.failures import NO_CONTENT, Refused, chat_error
 from adapters.chat.discord.rest import ANYTHING, WAY, Rest, Started, Way, pause
 from core.errors import ChatBusy, ChatRefusedToken, ChatUnreachable
 

@@ -10,29 +10,29 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from adapters.chat.discord.failures import HAS_THREAD, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece, pieces
-from adapters.chat.discord.gateway import Gateway
 from adapters.chat.discord.inbound import PLATFORM, Me
 from adapters.chat.discord.interactions import Interactions
-from adapters.chat.discord.places import Places
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.previews import Previews
 from adapters.chat.discord.profile import CONTENT, application, invitation, present
-from adapters.chat.discord.reception import Reception
 from adapters.chat.discord.rest import CHANNEL, ME, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
-from adapters.chat.discord.servers import Servers
 from core.errors import ChatError, ChatRefusedToken, ChatUnreachable, StoreError
 from core.layout import plain
 from core.markdown import parse
 from core.messages import ChatRef, Partial, Reply
 from core.notes import Notes
 from core.ports import Accept, Command, Part, Traits
+
+if TYPE_CHECKING:
+    from adapters.chat.discord.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,13 @@ class Discord:
                 task.add_done_callback(helpers.discard)
 
             try:
+                # discord.py takes a second to import: others are served meanwhile.
+                await asyncio.to_thread(import_module, "discord")
+                from adapters.chat.discord.gateway import Gateway
+                from adapters.chat.discord.places import Places
+                from adapters.chat.discord.reception import Reception
+                from adapters.chat.discord.servers import Servers
+
                 self._me = await self._introduce()
                 seen = Seen(self._notes)
                 await self._remember(seen)
@@ -167,7 +174,7 @@ class Discord:
         form: Form = "components" if part.form == "components" else "content"
         channel = reply.chat.thread or reply.chat.chat
         if number and not reply.chat.private and not reply.chat.thread:
-            channel = await self._continued(reply) or channel
+            channel = await self._continued(reply)
         answered = "" if number else reply.reply_to
         frame = Frame(channel, reply.chat, key, answered, reply.buttons if last else (), first=not number)
         try:
@@ -227,7 +234,7 @@ class Discord:
                 return
 
     async def _continued(self, reply: Reply) -> str:
-        """The thread in which a long reply goes on, made from its first message; "" where there can be none."""
+        """The thread in which a long reply goes on, made from its first message; the channel where there can be none."""
         if known := self._threads.get(reply.turn):
             return known
         first = self._firsts.get(reply.turn, "")
@@ -240,9 +247,8 @@ class Discord:
                 await self._notes.write(b"1", "thread", thread)
         except StoreError:
             raise ChatUnreachable("Discord: the thread of a long reply could not be noted.", arrived=False) from None
-        if thread:
-            _keep(self._threads, reply.turn, thread)
-        return thread
+        _keep(self._threads, reply.turn, thread or reply.chat.chat)
+        return thread or reply.chat.chat
 
     async def _opened(self, reply: Reply, first: str) -> str:
         path = f"/channels/{reply.chat.chat}/messages/{first}/threads"

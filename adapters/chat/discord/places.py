@@ -105,6 +105,15 @@ class Places:
         line = self._gateway.line
         return [str(guild.id) for guild in line.guilds] if line else []
 
+    def readable(self, guild: str, channel: str) -> bool:
+        """Whether what was said in a channel can be read again; asking in vain would be held against us."""
+        kept = self.guild(guild)
+        found = kept.get_channel_or_thread(_number(channel)) if kept else None
+        if kept is None or found is None or kept.me is None:  # the library says None, whatever its types say
+            return True
+        allowed = found.permissions_for(kept.me)
+        return allowed.view_channel and allowed.read_message_history
+
     def lounge(self, guild: str, wanted: str = "") -> str:
         """A channel of a server in which we may write: the wanted one, its own for such news, else the first; "" if none."""
         kept = self.guild(guild)

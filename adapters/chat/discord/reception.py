@@ -63,7 +63,7 @@ class Reception:
         self._accept = accept
         self._beside = beside
         self._lanes = Lanes(rest.times, beside)
-        self._backfill = Backfill(rest, seen, self._lanes, self._handle, servers.approved)
+        self._backfill = Backfill(rest, seen, self._lanes, self._handle, self._listens)
         self._there: set[str] = set()
         self._lost: dict[str, tuple[str, str]] = {}
 
@@ -165,6 +165,10 @@ class Reception:
         elif spot.parent:
             message = await self._in_thread(message, spot)
         await self._accept(msgspec.structs.replace(message, vouched=vouched))
+
+    async def _listens(self, guild: str, channel: str) -> bool:
+        """Whether a channel of a server can hold something for us that can be read again."""
+        return self._places.readable(guild, channel) and await self._servers.approved(guild)
 
     async def _in_thread(self, message: Message, spot: Spot) -> Message:
         """A thread in which we are addressed is ours from then on; at first we look at what it was made from."""

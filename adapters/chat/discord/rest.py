@@ -224,7 +224,7 @@ class Rest:
             self.buckets.blame()
         refused = Refused(status, failure.code, failure.message or f"status {status}")
         if status == 403 and major and isinstance(chat_error(refused), ChatGone):
-            self.buckets.close(route, major, failure.code)
+            self.buckets.close(route, major, failure.code or -1)
         return refused
 
 

@@ -7,7 +7,8 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.chat.discord.failures import CODES, TABLE, Refused, chat_error, gateway_error
+from adapters.chat.discord.endings import TABLE, gateway_error
+from adapters.chat.discord.failures import CODES, Refused, chat_error
 from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable
 
 

@@ -306,3 +306,27 @@ async def test_a_lost_connection_is_one_line_in_the_log(live, server, chat, ada,
         await server.gateway.drop()
         await wait_until(lambda: len(server.gateway.identifies) == 2)
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "frame", [{"op": 10, "d": None}, {"op": 11, "d": 5}, b"[]", b"null", b"{", {"op": 0, "t": "READY", "d": {}}]
+)
+async def test_whatever_ends_the_librarys_client_it_hears_again(live, server, chat, ada, frame) -> None:
+    async with live() as bot:
+        await chat.say(ada, "one")
+        await wait_until(lambda: bot.texts)
+        server.push(frame)
+        await chat.say(ada, "two")
+        await wait_until(lambda: "two" in bot.texts)
+
+
+async def test_channels_that_cannot_be_read_are_not_asked(live, server, general, ada) -> None:
+    general.deny("read_message_history")
+    async with live() as bot:
+        await general.say(ada, "one", mention=True)
+        await wait_until(lambda: bot.texts)
+    await general.say(ada, "two", mention=True)
+    async with live() as bot:
+        await general.say(ada, "three", mention=True)
+        await wait_until(lambda: "three" in bot.texts)
+        assert not server.called("GET /channels/{id}/messages")

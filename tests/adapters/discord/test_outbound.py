@@ -53,12 +53,13 @@ async def test_a_very_long_reply_of_a_channel_goes_on_in_a_thread_of_ours(live, 
         assert bot.messages[0].addressed
 
 
-async def test_where_no_thread_can_be_made_it_goes_on_in_the_channel(live, general) -> None:
+async def test_where_no_thread_can_be_made_it_goes_on_in_the_channel(live, server, general) -> None:
     general.deny("create_public_threads")
     async with live() as bot:
         await bot.send(bot.reply(general, LONG_TEXT))
         assert len(general.answers) > 2
         assert not general.threads
+        assert len(server.called("POST /channels/{id}/messages/{message}/threads")) == 1
 
 
 async def test_a_long_reply_in_private_is_several_messages(live, chat) -> None:
