@@ -22,6 +22,7 @@ _ORDINARY = (0, 19)
 """Kinds of messages that people write: plain ones and answers. The others tell of pins, calls and newcomers."""
 _THREADS = (10, 11, 12)
 _VOICE = 1 << 13
+_START = re.compile(r"[/!]start +([A-Za-z0-9_-]{1,64})")
 _ACTION = re.compile(r"/[a-z][a-z0-9_]{0,31}( [^\x00-\x1f]*)?")
 
 
@@ -61,11 +62,12 @@ def message(post: Post, me: Me, spot: Spot) -> Message | None:
     quoted = _quoted(post, me, spot)
     if not (text or attachments or quoted):
         return None
+    begin = _START.fullmatch(text) if not spot.guild else None
     return Message(
         event=event_of(post.channel_id, post.id),
         chat=where(me, spot),
         sender=account(author.id, me),
-        text=text,
+        text="/start" if begin else text,
         name=_called(author, post.member),
         message_id=post.id,
         reply_to=_answered(post),
@@ -74,6 +76,7 @@ def message(post: Post, me: Me, spot: Spot) -> Message | None:
         addressed=addressed(post, me, spot),
         admin=spot.admin,
         vouched=spot.vouched,
+        start=begin[1] if begin else "",
     )
 
 

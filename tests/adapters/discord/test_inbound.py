@@ -42,6 +42,12 @@ def test_a_direct_message_carries_who_where_and_what() -> None:
     )
 
 
+def test_a_code_behind_start_is_kept_apart_in_private() -> None:
+    assert (read(content="/start ab12-CD").text, read(content="/start ab12-CD").start) == ("/start", "ab12-CD")
+    assert read(content="/start with words").start == ""
+    assert read(ROOM, content="!start ab12").start == ""
+
+
 def test_in_a_server_only_what_is_meant_for_us_is_addressed() -> None:
     assert not read(ROOM).addressed
     assert read(ROOM, content="<@42> hi", mentions=[BOT]).addressed
