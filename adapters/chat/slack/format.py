@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters.chat.slack.wording import escaped
+from adapters.chat.slack.mrkdwn import MRKDWN
+from adapters.chat.slack.wording import escaped, opens, shown_link
 from core.layout import Ink, layout, spans
 from core.markdown import (
     Block,
@@ -92,7 +93,7 @@ def flow(document: Document) -> str:
 
 def words(document: Document) -> str:
     """The text without any mark; a link that hides its address shows it behind the label."""
-    return layout(document, Ink(link=_shown))
+    return layout(document, Ink(link=shown_link))
 
 
 def _piece(document: Document, mode: Mode, markdown: str) -> Piece:
@@ -132,7 +133,7 @@ def _is_native(table: Table) -> bool:
     if len(table.rows) >= ROWS or len(table.header) > COLUMNS:
         return False
     cells = [cell for row in (table.header, *table.rows) for cell in row]
-    return sum(units(spans(cell, Ink(link=_shown))) for cell in cells) <= CELLS
+    return sum(units(spans(cell, Ink(link=shown_link))) for cell in cells) <= CELLS
 
 
 def _fits(document: Document, mode: Mode) -> bool:
@@ -143,15 +144,6 @@ def _fits(document: Document, mode: Mode) -> bool:
     at = _native(document)
     rest = document.blocks if at is None else (*document.blocks[:at], *document.blocks[at + 1 :])
     return units(flow(Document(rest))) <= CHARACTERS
-
-
-def _shown(label: str, read: str, href: str) -> str:
-    """A link as text: its label, and its address unless that is the label."""
-    return label if not href or read in {href, href.removeprefix("mailto:")} else f"{label} ({href})"
-
-
-def _opens(href: str) -> bool:
-    return bool(re.match(r"https?://\S", href, re.IGNORECASE))
 
 
 # --- the markdown block ------------------------------------------------------------------------------------------------
@@ -199,10 +191,10 @@ def _fence(text: str, language: str, indent: str) -> str:
 def _record(table: Table, indent: str) -> str:
     """A table that is not native: aligned, or row by row where it is too wide for that or has links."""
     aligned: list[str] = []
-    shown = layout(Document((table,)), Ink(fence=lambda text, _: aligned.append(text) or "", link=_shown))  # type: ignore[func-returns-value]
+    rows_shown = layout(Document((table,)), Ink(fence=lambda text, _: aligned.append(text) or "", link=shown_link))  # type: ignore[func-returns-value]
     if aligned:
         return _fence(aligned[0], "", indent)
-    rows = [[_lines(_escape(line), indent) for line in row.split("\n")] for row in shown.split("\n\n")]
+    rows = [[_lines(_escape(line), indent) for line in row.split("\n")] for row in rows_shown.split("\n\n")]
     return f"\n\n{indent}".join((_HARD + indent).join(row) for row in rows)
 
 
@@ -293,7 +285,7 @@ def _code(text: str) -> str:
 def _link(span: Link) -> str:
     label = _spans(span.children).replace(_HARD, " ")
     read = spans(span.children, Ink())
-    if not _opens(span.href):
+    if not opens(span.href):
         return label if read in {span.href, span.href.removeprefix("mailto:")} else f"{label} ({_escape(span.href)})"
     href = re.sub(r"[\s<>\"\\`]", lambda found: f"%{ord(found[0]):02X}" if found[0].isascii() else found[0], span.href)
     if not _balanced(href):
@@ -363,59 +355,14 @@ def _elements(children: tuple[Inline, ...], style: dict[str, bool]) -> list[dict
                 found += _elements(span.children, {**style, "italic": True})
             case Strike():
                 found += _elements(span.children, {**style, "strike": True})
-            case Link() if _opens(span.href):
+            case Link() if opens(span.href):
                 found.append(
                     {"type": "link", "url": span.href, "text": spans(span.children, Ink()) or span.href, **more}
                 )
             case Link():
-                found.append({"type": "text", "text": spans((span,), Ink(link=_shown)), **more})
+                found.append({"type": "text", "text": spans((span,), Ink(link=shown_link)), **more})
             case Code():
                 found.append({"type": "text", "text": span.text, "style": {**style, "code": True}})
             case _:
                 found.append({"type": "text", "text": spans((span,), Ink()), **more})
     return [element for element in found if element["text"]]
-
-
-# --- mrkdwn --------------------------------------------------------------------------------------------------------------
-
-JOINER = "\u2060"
-"""Invisible; between a sign and a word, the sign is no mark."""
-SIGN = re.compile(r"[*_~]")
-
-
-def _tamed(text: str) -> str:
-    """Words in mrkdwn, which has no way to escape its marks; a pair of backticks becomes a pair of graves."""
-    text = text.replace("`", "ˋ") if text.count("`") > 1 else text
-    return SIGN.sub(lambda found: JOINER + found[0] + JOINER, escaped(text))
-
-
-def _styled(mark: str, inner: str) -> str:
-    bare = inner.strip()
-    return (
-        f"{JOINER}{mark}{inner}{mark}{JOINER}"
-        if bare and bare == inner and "\n" not in inner and mark not in inner
-        else inner
-    )
-
-
-def _mrkdwn_link(label: str, read: str, href: str) -> str:
-    if not _opens(href):
-        return _shown(label, read, escaped(href))
-    address = escaped(href).replace("|", "%7C")
-    if read == href:
-        return f"<{address}>"
-    label = re.sub(r"<[^|>]*\|([^>]*)>", r"\1", label).replace("|", "¦").replace("\n", " ")
-    return f"<{address}|{label}>"
-
-
-MRKDWN = Ink(
-    text=_tamed,
-    code=lambda text: f"`{escaped(text)}`" if text.strip() and "`" not in text else _tamed(text),
-    strong=lambda inner: _styled("*", inner),
-    emphasis=lambda inner: _styled("_", inner),
-    strike=lambda inner: _styled("~", inner),
-    link=_mrkdwn_link,
-    heading=lambda inner, _level: _styled("*", inner),
-    fence=lambda text, _language: f"```\n{escaped(text).replace('``', f'`{JOINER}`')}\n```",
-    quote=lambda inner, _depth: re.sub(r"^", "> ", inner, flags=re.MULTILINE) if "```" not in inner else inner,
-)

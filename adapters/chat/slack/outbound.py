@@ -145,9 +145,13 @@ class Slack:
         await self._introduce()
         refusal: ChatError | None = None
         helpers: set[asyncio.Task[None]] = set()
+        ending = False
         async with asyncio.TaskGroup() as tasks:
 
             def beside(work: Coroutine[Any, Any, None]) -> None:
+                if ending:
+                    work.close()  # a frame came while the socket was being closed: Slack brings it again
+                    return
                 task = tasks.create_task(work)
                 helpers.add(task)
                 task.add_done_callback(helpers.discard)
@@ -169,6 +173,7 @@ class Slack:
                 await asyncio.wait((hearing, gone), return_when=asyncio.FIRST_COMPLETED)
                 refusal = ChatRefusedToken(UNINSTALLED) if gone.done() else hearing.result()
             finally:
+                ending = True
                 self._reception = self._sockets = None
                 for task in (hearing, gone, *helpers):
                     task.cancel()

@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Unanswered
-from adapters.chat.slack.failures import ENDED, NOT_HERE, UNKNOWN, word
+from adapters.chat.slack.failures import ENDED, LOST, NOT_HERE, UNKNOWN, word
 from adapters.chat.slack.format import pieces
 from adapters.chat.slack.pace import Bucket
 from adapters.chat.slack.postbox import Postbox
@@ -99,7 +99,7 @@ class Streams:
         try:
             await self._postbox.client.write("chat.stopStream", body, ANYTHING)
         except SlackClientError as error:
-            if word(error) not in ENDED:
+            if word(error) not in ENDED | LOST:
                 raise
             return False
         return True

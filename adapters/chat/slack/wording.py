@@ -22,6 +22,16 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def shown_link(label: str, read: str, href: str) -> str:
+    """A link as text: its label, and its address unless that is the label."""
+    return label if not href or read in {href, href.removeprefix("mailto:")} else f"{label} ({href})"
+
+
+def opens(href: str) -> bool:
+    """Whether an address may be a link: one of the web, nothing that runs or reads."""
+    return bool(re.match(r"https?://\S", href, re.IGNORECASE))
+
+
 def plain(text: str, me: str, names: Names) -> str:
     """Escaped text as it is read; a mention of `me` leaves nothing."""
     return unescaped(REFERENCE.sub(lambda found: _reference(found, me, names), text))

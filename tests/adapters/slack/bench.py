@@ -14,7 +14,16 @@ from tests.servers.slack import APP_TOKEN, BOT_TOKEN
 from tests.servers.slack_api.faults import Limits
 
 TIMES = Times(
-    connect=1.0, answer=2.0, aside=1.0, preview=1.0, member=0.5, backoff=0.02, backoff_cap=0.1, watch=0.02, hold=0.2
+    connect=1.0,
+    answer=2.0,
+    aside=1.0,
+    preview=1.0,
+    member=0.5,
+    backoff=0.02,
+    backoff_cap=0.1,
+    watch=0.02,
+    hold=0.2,
+    body=0.3,
 )
 LIMITS = Limits(channel_seconds=0.01, channel_burst=50, methods={"apps.connections.open": 1000})
 

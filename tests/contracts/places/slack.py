@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from adapters.chat.slack.client import Times
-from adapters.chat.slack.format import JOINER
+from adapters.chat.slack.mrkdwn import JOINER
 from adapters.chat.slack.outbound import Slack
 from core.engine import Engine
 from core.notes import Notes
