@@ -79,7 +79,10 @@ class Backfill:
             if not guild or await self._wanted(guild, channel):
                 await self._fetch(missed)
 
-        self._lanes.put(channel, fetch)
+        first = str(since + 1)
+        self._seen.begin(first)  # until it is done, nothing beyond is taken for heard
+        if not self._lanes.put(channel, fetch, lambda: self._seen.end(first)):
+            self._seen.end(first)
 
     async def _fetch(self, missed: "Missed") -> None:
         for _ in range(PAGES):

@@ -74,9 +74,12 @@ class Line(discord.AutoShardedClient):
         if event == "socket_raw_receive":
             self._heard(args[0])
 
+    async def prepare(self) -> None:
+        """What the library has to do inside a loop; before it, a client cannot even be closed."""
+        await self._async_setup_hook()
+
     async def login(self, token: str) -> None:
         """Learn who we are. The library's own would also ask for all about the application, which READY tells."""
-        await self._async_setup_hook()
         user = await self.http.static_login(token)
         self._connection.user = discord.ClientUser(state=self._connection, data=user)
 
@@ -104,8 +107,8 @@ class Gateway:
         self._ready = 0.0
         self.line: Line | None = None
         """The library's client, which knows the servers and their channels."""
-        self.heard = 0.0
-        """When the last frame came, by the monotonic clock; 0 before the first."""
+        self.heard = time.monotonic()
+        """When the last frame came, by the monotonic clock; before the first, since when it is waited for."""
         self.lack = ""
 
     async def run(self, take: Callable[[Event], None]) -> NoReturn:
@@ -159,19 +162,22 @@ class Gateway:
             heartbeat_timeout=self._times.silence,
             proxy=_proxy(way.url),
         )
-        self.line, self.heard = line, time.monotonic()
+        self.line, begun = line, time.monotonic()
+        await line.prepare()
         running = asyncio.create_task(line.start(self._token))
         try:
             while not running.done():
                 await asyncio.wait((running,), timeout=self._times.poll)
                 if self._left.remaining < 0:
                     raise ChatBusy(SPENT, retry_after=self._times.identify)
-                if time.monotonic() - self.heard > self._times.deaf:
+                if time.monotonic() - max(self.heard, begun) > self._times.deaf:
                     raise ChatUnreachable(f"Discord has said nothing for {self._times.deaf:.0f} s.", arrived=False)
             await running
         finally:
             running.cancel()
             await asyncio.wait((running,), timeout=2.0)
+            if running.done() and not running.cancelled():
+                running.exception()  # looked at, or asyncio would print it with its trace
             await _end(line)
 
     async def _way(self) -> Way:

@@ -18,6 +18,7 @@ TRIES = 3
 """How often an event that fails for an unknown reason is tried before it is left out."""
 
 Work = Callable[[], Awaitable[None]]
+Done = Callable[[], None]
 
 
 class Lanes:
@@ -26,26 +27,30 @@ class Lanes:
     def __init__(self, times: Times, beside: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self._times = times
         self._beside = beside
-        self._lanes: dict[str, deque[Work]] = {}
+        self._lanes: dict[str, deque[tuple[Work, Done]]] = {}
         self.waiting = 0
 
-    def put(self, lane: str, work: Work) -> bool:
-        """Do it after what waits there already; returns at once. False where there is no room: it will not be done."""
+    def put(self, lane: str, work: Work, done: Done = lambda: None) -> bool:
+        """Do it after what waits there already, and call `done` after that; returns at once. False where there is no room:
+        nothing will be done.
+        """
         if self.waiting >= ROOM:
             return False
         self.waiting += 1
         queue = self._lanes.get(lane)
         if queue is None:
-            self._lanes[lane] = deque((work,))
+            self._lanes[lane] = deque(((work, done),))
             self._beside(self._empty(lane))
         else:
-            queue.append(work)
+            queue.append((work, done))
         return True
 
     async def _empty(self, lane: str) -> None:
         queue = self._lanes[lane]
         while queue:
-            await self._do(queue[0])
+            work, done = queue[0]
+            await self._do(work)
+            done()
             queue.popleft()
             self.waiting -= 1
         del self._lanes[lane]

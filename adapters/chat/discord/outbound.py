@@ -93,9 +93,8 @@ class Discord:
 
     @property
     def deaf_for(self) -> float:
-        """Seconds since the gateway last gave a sign of life; 0 while that is no wonder, and before the first connection."""
-        heard = self._gateway.heard if self._gateway else 0.0
-        silent = time.monotonic() - heard if heard else 0.0
+        """Seconds since the gateway last gave a sign of life; 0 while that is no wonder."""
+        silent = time.monotonic() - self._gateway.heard if self._gateway else 0.0
         return silent if silent > self._rest.times.silence else 0.0
 
     @property

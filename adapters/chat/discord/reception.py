@@ -114,9 +114,10 @@ class Reception:
             await asyncio.sleep(self._rest.times.poll)
             await self._interactions.tidy()
             if self._lost and self._lanes.waiting < ROOM // 2:
-                for channel, (guild, message) in self._lost.items():
+                lost, self._lost = self._lost, {}
+                for channel, (guild, message) in lost.items():
                     self._backfill.after(channel, guild, message)
-                self._lost.clear()
+                    self._seen.end(message)
 
     async def _note(self) -> None:
         try:
@@ -134,16 +135,15 @@ class Reception:
             self._seen.skip(post.id)  # people among themselves
             return
         self._seen.begin(post.id)
-        if post.channel_id not in self._lost and self._lanes.put(post.channel_id, lambda: self._live(post)):
+        lost = post.channel_id in self._lost
+        if not lost and self._lanes.put(post.channel_id, lambda: self._handle(post), lambda: self._seen.end(post.id)):
             return
         if not self._lost:
             log.warning("Discord: more messages wait than fit into memory; the newest are read again later")
-        self._lost.setdefault(post.channel_id, (post.guild_id or "", post.id))
-        self._seen.end(post.id)
-
-    async def _live(self, post: Post) -> None:
-        await self._handle(post)
-        self._seen.end(post.id)
+        if lost:
+            self._seen.end(post.id)  # the first that was lost holds the mark for those behind it
+        else:
+            self._lost[post.channel_id] = (post.guild_id or "", post.id)
 
     async def _handle(self, post: Post) -> None:
         """Accept one message, if it concerns us. Raises StoreError."""

@@ -12,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from adapters.chat.discord.buckets import BANNED, Buckets, Told
-from adapters.chat.discord.events import Channel, Component, Guild, Member, Post, User
+from adapters.chat.discord.events import Channel, Component, Member, Post, User
 from adapters.chat.discord.failures import Refused, chat_error
 from core.errors import ChatBusy, ChatGone, ChatUnreachable
 
@@ -123,7 +123,6 @@ POST = msgspec.json.Decoder(Post)
 POSTS = msgspec.json.Decoder(list[msgspec.Raw])
 CHANNEL = msgspec.json.Decoder(Channel)
 MEMBER = msgspec.json.Decoder(Member)
-GUILD = msgspec.json.Decoder(Guild)
 _LIMIT = msgspec.json.Decoder(Limit)
 _FAILURE = msgspec.json.Decoder(Failure)
 _MAJOR = ("channels", "guilds", "webhooks", "interactions")
