@@ -7,6 +7,7 @@ go on in a thread of their own.
 import asyncio
 import logging
 import random
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from adapters.chat.discord.failures import HAS_THREAD, Refused, chat_error
+from adapters.chat.discord.failures import HAS_THREAD, REFUSED, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece, pieces
 from adapters.chat.discord.inbound import PLATFORM, Me
 from adapters.chat.discord.interactions import Interactions
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 NAME = 90
 """Characters of a thread's name, of 100."""
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
 _CAP = 500
 
 
@@ -71,8 +73,12 @@ class Discord:
         pairing: bool = True,
         times: Times | None = None,
     ) -> None:
-        """`session` is shared and stays its owner's. `gateway_url` "" asks the API for it."""
-        self._token = token.strip()
+        """`session` is shared and stays its owner's. `gateway_url` "" asks the API for it. Raises ChatRefusedToken for what
+        cannot be a token.
+        """
+        if not _TOKEN.fullmatch(token):
+            raise ChatRefusedToken(REFUSED)
+        self._token = token
         self._rest = Rest(self._token, session, api_url, times or Times())
         self._notes = notes
         self._gateway_url = gateway_url

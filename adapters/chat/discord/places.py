@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import Any
 
 import discord
+import msgspec
 
 from adapters.chat.discord import inbound
 from adapters.chat.discord.events import Channel, Post
@@ -68,13 +69,16 @@ class Places:
                 parent, owner = _asked(asked)
                 spot = Spot(post.channel_id, post.guild_id or "", parent, ours=bool(parent) and owner == me.id)
         if spot.parent and not spot.ours and await self.owned(post.channel_id):
-            spot = self.known(post, me) or spot
+            return msgspec.structs.replace(spot, ours=True)
         return spot
 
     async def owned(self, thread: str) -> bool:
         """Whether we noted this thread as ours. Raises StoreError."""
         if thread not in self._noted:
-            self._note(thread, ours=bool(await self._notes.read("thread", thread)))
+            ours = bool(await self._notes.read("thread", thread))
+            if ours:  # a note ends by itself where nobody talks any more
+                await self._notes.write(b"1", "thread", thread)
+            self._note(thread, ours=ours)
         return self._noted[thread]
 
     async def own(self, thread: str) -> None:

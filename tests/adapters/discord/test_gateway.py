@@ -330,3 +330,33 @@ async def test_channels_that_cannot_be_read_are_not_asked(live, server, general,
         await general.say(ada, "three", mention=True)
         await wait_until(lambda: "three" in bot.texts)
         assert not server.called("GET /channels/{id}/messages")
+
+
+async def test_no_more_sessions_are_begun_than_discord_allows_a_day(store, people, caplog) -> None:
+    limits = Limits(messages=(100, 0.2), identify_seconds=0.0, identifies=2)
+    async with DiscordServer(limits=limits) as server, aiohttp.ClientSession() as session:
+        notes = Notes(store, people, "discord")
+        bot = Life(Discord(TOKEN, session, notes, api_url=server.url, pairing=False, times=TIMES))
+        task = asyncio.create_task(bot.chat.serve(bot.accept, ()))
+        for _ in range(2):
+            await server.connected()
+            await server.gateway.invalidate()
+            await wait_until(lambda: not server.gateway.connected)
+        await wait_until(lambda: "sessions today" in caplog.text or "may begin today" in caplog.text)
+        assert len(server.gateway.identifies) == 2
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def test_a_server_that_tells_less_is_heard_too(store, people) -> None:
+    async with DiscordServer(limits=QUICK) as server, aiohttp.ClientSession() as session:
+        ada = server.person(1001, "Ada")
+        server.fail("GET /gateway/bot", status=404, times=100)
+        urls = {"api_url": server.url, "gateway_url": server.gateway_url}
+        bot = Life(Discord(TOKEN, session, Notes(store, people, "discord"), pairing=False, times=TIMES, **urls))
+        task = asyncio.create_task(bot.chat.serve(bot.accept, ()))
+        await server.connected()
+        await server.private(ada).say(ada, "hello")
+        await wait_until(lambda: bot.texts == ["hello"])
+        task.cancel()
+        await asyncio.wait((task,))

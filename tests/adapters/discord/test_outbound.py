@@ -253,6 +253,8 @@ async def test_a_wrong_token_is_said_in_a_sentence(server, store, people) -> Non
         with pytest.raises(ChatRefusedToken):
             await chat.serve(_nobody, ())
         assert chat.space == ""
+        with pytest.raises(ChatRefusedToken):
+            Discord("Bot x.y.z\n", session, Notes(store, people, "discord"))
 
 
 async def test_nothing_secret_and_nothing_said_is_logged(live, server, chat, ada, caplog) -> None:

@@ -1,0 +1,80 @@
+"""How far we have listened: never beyond what is accepted."""
+
+import asyncio
+
+from adapters.chat.discord.lanes import TRIES, Lanes
+from adapters.chat.discord.rest import Times
+from adapters.chat.discord.seen import MOST, Seen
+from core.errors import StoreAway
+from core.notes import Notes
+from tests.conftest import wait_until
+
+
+async def test_the_mark_stays_below_what_is_not_accepted(store, people) -> None:
+    seen = Seen(Notes(store, people, "discord"))
+    for message in ("10", "11", "12"):
+        seen.begin(message)
+    seen.end("12")
+    assert seen.mark == 9
+    seen.end("10")
+    assert seen.mark == 10
+    seen.end("11")
+    assert seen.mark == 12
+    seen.skip("20")
+    assert seen.mark == 20
+
+
+async def test_it_is_remembered_over_a_restart_and_bounded(store, people) -> None:
+    notes = Notes(store, people, "discord")
+    seen = Seen(notes)
+    for number in range(MOST + 5):
+        seen.visit(str(number))
+        seen.skip(str(number))
+    await seen.write()
+    later = Seen(notes)
+    await later.remember()
+    assert later.mark == MOST + 4
+    assert later.places == seen.places
+    assert (len(later.places), later.places[0], later.places[-1]) == (MOST, str(MOST + 4), "5")
+
+
+async def test_an_event_that_breaks_us_holds_up_neither_its_channel_nor_the_mark() -> None:
+    times = Times(backoff=0.01, backoff_cap=0.01)
+    done: list[str] = []
+    tried = 0
+
+    async def broken() -> None:
+        nonlocal tried
+        tried += 1
+        raise ValueError("what somebody said")
+
+    async def fine() -> None:
+        done.append("fine")
+
+    async with asyncio.TaskGroup() as tasks:
+        lanes = Lanes(times, lambda work: tasks.create_task(work) and None)
+        assert lanes.put("1", broken, lambda: done.append("broken"))
+        assert lanes.put("1", fine)
+        await wait_until(lambda: done == ["broken", "fine"])
+    assert tried == TRIES
+    assert lanes.waiting == 0
+
+
+async def test_while_the_store_is_away_an_event_keeps_its_place_and_others_go_on() -> None:
+    times = Times(backoff=0.01, backoff_cap=0.01)
+    away = True
+    done: list[str] = []
+
+    async def work(name: str) -> None:
+        if away and name != "other":
+            raise StoreAway("The store is away.")
+        done.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        lanes = Lanes(times, lambda work: tasks.create_task(work) and None)
+        lanes.put("1", lambda: work("first"))
+        lanes.put("1", lambda: work("second"))
+        lanes.put("2", lambda: work("other"))
+        await wait_until(lambda: done == ["other"])
+        away = False
+        await wait_until(lambda: done == ["other", "first", "second"])
