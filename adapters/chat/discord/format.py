@@ -104,17 +104,22 @@ def _says(document: Document) -> bool:
 
 
 def _blocks(blocks: tuple[Block, ...], indent: str, *, deep: bool) -> str:
+    """The blocks; their lines begin with `indent`, save the first, and those of what Discord sets apart by itself."""
     parts: list[str] = []
     for block in blocks:
         text = _block(block, deep=deep)
         if not text:
             continue
+        if indent and not isinstance(block, APART):
+            text = re.sub(r"\n(?=[^\n])", "\n" + indent, text)
+            text = indent + text if parts else text
         if parts:
             parts.append("\n" * (block.gap + 1))
-        parts.append(re.sub(r"\n(?=[^\n])", "\n" + indent, text) if indent else text)
-        if parts[1:] and indent:
-            parts[-1] = indent + parts[-1]
+        parts.append(text)
     return "".join(parts)
+
+
+APART = (Fence, Quote, Table)
 
 
 def _block(block: Block, *, deep: bool) -> str:
@@ -154,9 +159,10 @@ def _unquoted(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
 def _item(parent: List, item: Item, index: int) -> str:
     marker = f"{parent.start + index}. " if parent.ordered else "- "
     box = "" if item.checked is None else "☑ " if item.checked else "☐ "
-    apart = "\n" if item.blocks and isinstance(item.blocks[0], Fence | Quote | Table) else ""
     body = _blocks(item.blocks, " " * len(marker), deep=True)
-    return f"{marker}{box}{apart}{body}" if body else marker.rstrip() + " " + box + "\u200b"
+    if not body or isinstance(item.blocks[0], APART):  # a line with nothing behind its mark is no item to Discord
+        return f"{marker if parent.ordered else '• '}{box}".rstrip() + (f"\n{body}" if body else "")
+    return f"{marker}{box}{body}"
 
 
 def _lines(text: str) -> str:
