@@ -200,6 +200,8 @@ class Client:
         try:
             told = _TOLD.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if status in {404, 405, 501}:
+                raise Refused(method, "unknown_method") from None
             # Not Slack but something in front of it: whether Slack did it, nobody knows.
             raise Unanswered(f"{method}: status {status} without a reason") from None
         if not told.ok:

@@ -167,6 +167,8 @@ def _refused(error: SlackClientError) -> ChatError:
         return ChatRefusedToken(REFUSED)
     if said in GONE:
         return ChatGone(f"Slack: nothing can be sent there any more ({said}).")
+    if said == "unknown_method":
+        return ChatUnreachable("Slack does not know what was asked: check SLACK_API_URL.", arrived=False)
     if said in PASSING:
         return ChatUnreachable(f"Slack fails at the moment ({said}).", arrived=True)
     if said == "missing_scope" and isinstance(error, Refused):

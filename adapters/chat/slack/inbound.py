@@ -151,7 +151,7 @@ def _message(post: Post, event: Event, me: Me, names: Mapping[str, str]) -> Mess
         message_id=stamp,
         quoted=quoted,
         attachments=attachments,
-        addressed=private or mentioned,
+        addressed=private or mentioned or bool(me.user and post.parent_user_id == me.user),
     )
 
 

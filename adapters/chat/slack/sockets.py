@@ -92,12 +92,16 @@ class Line:
         await own.close()
         client.proxy = None  # the shared session knows proxies, and what not to ask them for
         client.wss_uri = url
+        opened = False
         try:
             async with asyncio.timeout(self._times.connect):
                 await client.connect()  # type: ignore[no-untyped-call]
+            opened = True
         except TimeoutError:
-            await self.close()
             raise OSError("the socket did not open") from None
+        finally:
+            if not opened:
+                await self.close()
 
     async def ended(self) -> str:
         """Wait until it should be replaced: Slack's reason for a good-bye, or "" where it broke or went silent."""

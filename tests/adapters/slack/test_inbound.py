@@ -69,6 +69,11 @@ def test_a_message_that_mentions_nobody_is_not_addressed(kind):
     assert not told.chat.private
 
 
+def test_an_answer_to_what_we_said_is_addressed():
+    told = heard(message(text="thanks", channel="C1", channel_type="channel", thread_ts="9.9", parent_user_id="UBOT"))
+    assert told.addressed
+
+
 @pytest.mark.parametrize(
     ("written", "reads"),
     [

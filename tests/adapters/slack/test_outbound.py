@@ -125,6 +125,7 @@ async def test_whether_it_may_have_arrived_is_told(server, notes, dm, arrived):
         ({"error": "service_unavailable", "status": 503}, ChatUnreachable),
         ({"status": 502, "proxy": True}, ChatUnreachable),
         ({"garbled": True}, ChatUnreachable),
+        ({"status": 404, "proxy": True}, ChatUnreachable),
         ({"error": "something_new"}, ChatRejected),
     ],
 )

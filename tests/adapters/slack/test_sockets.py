@@ -305,6 +305,20 @@ async def test_no_line_of_the_log_holds_a_token_a_ticket_or_a_word(server, notes
         assert secret not in text
 
 
+async def test_ending_while_a_socket_opens_leaves_nothing(server, notes):
+    before = asyncio.all_tasks()
+    async with session() as shared:
+        slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
+        server.fail("socket", delay=0.5)
+        serving = asyncio.create_task(slack.serve(Engine().accept, ()))
+        await server.wait_for(lambda: server.called("apps.connections.open"))
+        await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        await server.wait_for(lambda: not [t for t in asyncio.all_tasks() - before if "slack_sdk" in repr(t)])
+
+
 async def test_no_task_and_no_socket_is_left_behind(server, notes, dm, ada):
     before = asyncio.all_tasks()
     async with adapter(server, notes, Engine()):

@@ -112,9 +112,8 @@ class SlackPlace:
         """Slack shows by itself."""
 
     def read(self) -> list[str]:
-        # a stream that the person stopped stands as it was until the program says so
-        stopped = [m for m in self._chat.answers if m.stream and m.stream.state == "stopped_by_user"]
-        seen = [m for m in self._chat.answers if m not in stopped or m.metadata]
+        # a stream that ended is no final before the program made it one
+        seen = [message for message in self._chat.answers if message.metadata or not message.streamed]
         return [read_message(message.blocks, message.raw) for message in seen]
 
     def previews(self) -> list[str]:
