@@ -37,8 +37,6 @@ class Times(msgspec.Struct, frozen=True):
     """Between two pings of a socket; four without an answer and it is given up."""
     watch: float = 0.25
     """Between two looks at a socket."""
-    deaf: float = 90.0
-    """Without a sign of life for so long, health says so."""
     latch: float = 600.0
     """How long what the workspace does not know is left alone."""
     known: float = 3600.0

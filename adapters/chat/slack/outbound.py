@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any
@@ -20,10 +21,9 @@ from slack_sdk.errors import SlackClientError
 from adapters.chat.slack import needs
 from adapters.chat.slack import routes as signed
 from adapters.chat.slack.asked import Book
-from adapters.chat.slack.client import ANYTHING, Answer, Client, Refused, Times, pause
+from adapters.chat.slack.client import ANYTHING, Answer, Busy, Client, Refused, Times, pause
 from adapters.chat.slack.events import Payload
 from adapters.chat.slack.failures import (
-    LOST,
     NO_WAY_IN,
     REFUSED,
     REFUSED_APP,
@@ -43,7 +43,7 @@ from adapters.chat.slack.sending import Frame, Sending
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.sockets import Sockets
 from adapters.chat.slack.streams import Streams
-from core.errors import ChatError, ChatRefusedToken, ChatRejected, StoreError
+from core.errors import ChatError, ChatRefusedToken, StoreError
 from core.messages import ChatRef, Partial, Reply
 from core.notes import Notes
 from core.ports import Accept, Command, Part, Traits
@@ -103,6 +103,7 @@ class Slack:
         self._secret = signing_secret
         self._me = Me()
         self._scopes = ""
+        self._asking = 0.0
         self._book = Book()
         self._places = Places(notes)
         self._members = Members(self._client)
@@ -122,7 +123,9 @@ class Slack:
 
     @property
     def deaf_for(self) -> float:
-        """Seconds since the last sign of life of the socket, 0 by HTTP. Beyond `Times.deaf` something is wrong."""
+        """Seconds since the last sign of life of the socket, or since we ask who we are; else 0: HTTP owes us none."""
+        if self._asking:
+            return time.monotonic() - self._asking
         return self._sockets.silent if self._sockets else 0.0
 
     @property
@@ -224,8 +227,6 @@ class Slack:
         try:
             return await self._streams.show(partial, shown)
         except SlackClientError as error:
-            if isinstance(error, Refused) and word(error) in LOST:
-                raise ChatRejected(f"Slack: {error}.") from None
             raise chat_error(error) from None
 
     async def typing(self, chat: ChatRef) -> None:
@@ -267,17 +268,21 @@ class Slack:
     async def _introduce(self) -> None:
         """Learn who we are; tried until it is known. Raises ChatRefusedToken."""
         failures = 0
+        self._asking = time.monotonic()
         while True:
             try:
                 told: Answer[Myself] = await self._client.ask("auth.test", _MYSELF)
             except SlackClientError as error:
                 if word(error) in TOKEN:
+                    self._asking = 0.0
                     raise ChatRefusedToken(REFUSED) from None
                 failures += 1
                 log.log(logging.WARNING if failures == 3 else logging.DEBUG, "Slack: %s", error)
-                await asyncio.sleep(pause(failures, self._client.times) * random.uniform(0.5, 1.0))
+                wanted = error.wait if isinstance(error, Busy) else 0.0
+                await asyncio.sleep(max(wanted, pause(failures, self._client.times) * random.uniform(0.5, 1.0)))
             else:
                 break
+        self._asking = 0.0
         me = told.value
         self._me = Me(me.team_id, me.user_id, me.bot_id)
         self._scopes = told.scopes

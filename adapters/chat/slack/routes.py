@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
@@ -100,30 +101,28 @@ class Order:
     def __init__(self, receive: Callable[[Payload], Awaitable[None]], times: Times) -> None:
         self._receive = receive
         self._times = times
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._owed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """The event that a chat waits for, and until when."""
 
     async def take(self, payload: Payload) -> bool:
         """Whether a payload is durable now; False where Slack has to bring it again."""
         lane = payload.lane
-        lock = self._locks.setdefault(lane, asyncio.Lock())
-        try:
-            async with lock:
-                owed, until = self._owed.get(lane, ("", 0.0))
-                if owed and owed != payload.name and time.monotonic() < until:
-                    return False
-                taken = await self._held(payload)
-                if taken:
-                    self._owed.pop(lane, None)
-                elif payload.event_id:  # commands and presses do not come again
-                    self._owed[lane] = (payload.name, time.monotonic() + self._times.owed)
-                    while len(self._owed) > _CHATS:
-                        self._owed.popitem(last=False)
-                return taken
-        finally:
-            if not lock.locked() and self._locks.get(lane) is lock:
-                self._locks.pop(lane, None)
+        lock = self._locks.get(lane)
+        if lock is None:
+            lock = self._locks[lane] = asyncio.Lock()
+        async with lock:
+            owed, until = self._owed.get(lane, ("", 0.0))
+            if owed and owed != payload.name and time.monotonic() < until:
+                return False
+            taken = await self._held(payload)
+            if taken:
+                self._owed.pop(lane, None)
+            elif payload.event_id:  # commands and presses do not come again
+                self._owed[lane] = (payload.name, time.monotonic() + self._times.owed)
+                while len(self._owed) > _CHATS:
+                    self._owed.popitem(last=False)
+            return taken
 
     async def _held(self, payload: Payload) -> bool:
         """Keep a request for a moment while the store is away."""

@@ -55,7 +55,8 @@ class Sessions:
         busy = self._busy.pop((chat.chat, chat.thread), False)
         if (busy or unsure) and not told and self._postbox.knows(SET):
             await self._try(SET, {"channel_id": chat.chat, "thread_ts": chat.thread, "status": "active"})
-        await self._name(chat)
+        if busy or told or unsure or not self._postbox.knows(SET):
+            await self._name(chat)  # an answer that came at once has no session that could be named
 
     async def _name(self, chat: ChatRef) -> None:
         """Give a conversation that began with a question the question's first words as a title, once."""

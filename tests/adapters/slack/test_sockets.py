@@ -228,6 +228,18 @@ async def test_a_platform_that_is_away_is_waited_for(server, notes, dm, ada):
         assert slack.space == "T1"
 
 
+async def test_while_nobody_says_who_we_are_we_count_as_deaf(server, notes):
+    server.fail("auth.test", drop="before", times=1e9)
+    async with session() as shared:
+        slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
+        assert slack.deaf_for == 0
+        serving = asyncio.create_task(slack.serve(Engine().accept, ()))
+        await server.wait_for(lambda: slack.deaf_for > 0.05)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+
 async def refused(server, notes, bot=BOT_TOKEN, **more):
     async with session() as shared:
         slack = Slack(bot, shared, notes, api_url=server.url, times=TIMES, **more)
@@ -312,7 +324,6 @@ async def test_ending_while_a_socket_opens_leaves_nothing(server, notes):
         server.fail("socket", delay=0.5)
         serving = asyncio.create_task(slack.serve(Engine().accept, ()))
         await server.wait_for(lambda: server.called("apps.connections.open"))
-        await asyncio.sleep(0)
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
