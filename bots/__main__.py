@@ -1,4 +1,4 @@
-"""`pieria run | chat | approve | allow | admin`: reads settings, starts the store at once, and hands over to the wiring."""
+"""`pieria run | chat | setup | approve | allow | admin`: reads settings, starts the store at once, and hands over to the wiring."""
 
 import argparse
 import os
@@ -17,6 +17,10 @@ def main() -> int:
     """The program; returns its exit code."""
     arguments = _arguments().parse_args()
     try:
+        if arguments.command == "setup":
+            from bots import setup
+
+            return setup.run(arguments.what, os.environ, Path.cwd())
         settings = read(os.environ, Path.cwd())
         return _start(arguments, settings)
     except PieriaError as error:
@@ -73,6 +77,8 @@ def _arguments() -> argparse.ArgumentParser:
     commands.add_parser("run", help="the web page and every platform that has a token")
     chat = commands.add_parser("chat", help="talk in the terminal; a piped text or an argument is answered once")
     chat.add_argument("question", nargs="*", help="answered at once, the reply alone on standard output")
+    setup = commands.add_parser("setup", help="connect a platform or a model: asks, tries, and writes pieria.toml")
+    setup.add_argument("what", choices=["telegram", "slack", "discord", "model"])
     approve = commands.add_parser("approve", help="let in the account that shows a code")
     approve.add_argument("code")
     approve.add_argument("--yes", action="store_true", help="do not ask")

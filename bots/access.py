@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 
+from bots.connection import PLATFORMS
 from bots.settings import Settings
 from bots.wiring import installation_key
 from core.errors import PieriaError, SettingsError
 from core.messages import Account
+from core.notes import SPACE, Notes
 from core.people import OPERATOR, People
 from core.seal import Keyring, Seal
 from core.store import Store
@@ -25,7 +27,7 @@ async def access(arguments: argparse.Namespace, settings: Settings, url: str) ->
             for account in await people.rulers():
                 print(f"{account.platform}:{account.user}")
             return 0
-        account = _account(arguments.account, settings)
+        account = await _account(arguments.account, settings, store, people)
         if arguments.command == "allow":
             await people.allow(account)
             print("Let in. They can write now.")
@@ -55,20 +57,19 @@ async def _approve(people: People, code: str, *, ask: bool) -> int:
     return 0
 
 
-def _account(told: str | None, settings: Settings) -> Account:
-    """The account that PLATFORM:ID names, as the bot of these settings meets it."""
+async def _account(told: str | None, settings: Settings, store: Store, people: People) -> Account:
+    """The account that PLATFORM:ID names, as our bot meets it."""
     platform, _, user = (told or "").partition(":")
-    spaces = {
-        "telegram": settings.telegram_token.reveal().partition(":")[0],
-        "terminal": "local",
-        "web": "page",
-    }
-    if platform not in spaces or not user:
+    spaces = {"terminal": "local", "web": "page"}
+    if platform not in (*spaces, *PLATFORMS) or not user:
         raise SettingsError(
             f"Name the account as PLATFORM:ID, such as telegram:123456789; {told or 'nothing'!r} is none."
         )
-    if not spaces[platform]:
-        raise SettingsError(f"Set the token of {platform} first: an account is known through our bot.")
-    if platform != "telegram" and user != OPERATOR:
+    if platform in spaces and user != OPERATOR:
         raise SettingsError(f"On {platform} there is only {platform}:{OPERATOR}.")
-    return Account(platform, spaces[platform], user)
+    space = spaces.get(platform) or (await Notes(store, people, platform).read(SPACE)).decode()
+    if platform == "telegram" and settings.telegram_token:
+        space = settings.telegram_token.reveal().partition(":")[0]
+    if not space:
+        raise SettingsError(f"Start Pieria once with the token of {platform}: an account is known through our bot.")
+    return Account(platform, space, user)

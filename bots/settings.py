@@ -55,6 +55,15 @@ class Settings(msgspec.Struct, frozen=True):
     telegram_token: Secret
     telegram_api_url: str
     telegram_webhook_secret: Secret
+    slack_bot_token: Secret
+    slack_app_token: Secret
+    slack_signing_secret: Secret
+    slack_api_url: str
+    discord_token: Secret
+    discord_api_url: str
+    discord_gateway_url: str
+    """Not set: Discord tells it."""
+    discord_cdn_url: str
     model: tuple[str, ...]
     """`provider:model`, the first that answers speaks."""
     providers: dict[str, Provider]
@@ -82,14 +91,22 @@ class Settings(msgspec.Struct, frozen=True):
 
 def read(environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings of a program that starts in `folder`. Raises SettingsError."""
-    data = Path(environment.get("PIERIA_DATA") or folder / ".pieria").expanduser()
-    values = _Values(environment, _files(folder, data))
+    data = _data(environment, folder)
+    values = _Values(environment, _told(file_in_use(environment, folder)))
     if "PIERIA_DATA" not in environment and (told := values.text("PIERIA_DATA")):
         data = Path(told).expanduser()
     return Settings(
         telegram_token=values.secret("TELEGRAM_BOT_TOKEN"),
         telegram_api_url=values.url("TELEGRAM_API_URL", "https://api.telegram.org"),
         telegram_webhook_secret=values.secret("TELEGRAM_WEBHOOK_SECRET"),
+        slack_bot_token=values.secret("SLACK_BOT_TOKEN"),
+        slack_app_token=values.secret("SLACK_APP_TOKEN"),
+        slack_signing_secret=values.secret("SLACK_SIGNING_SECRET"),
+        slack_api_url=values.url("SLACK_API_URL", "https://slack.com/api"),
+        discord_token=values.secret("DISCORD_BOT_TOKEN"),
+        discord_api_url=values.url("DISCORD_API_URL", "https://discord.com/api/v10"),
+        discord_gateway_url=values.url("DISCORD_GATEWAY_URL", "", ("ws", "wss")),
+        discord_cdn_url=values.url("DISCORD_CDN_URL", "https://cdn.discordapp.com"),
         model=values.checked("PIERIA_MODEL", _models, ()),
         providers=values.providers(),
         redis_url=values.store("REDIS_URL"),
@@ -105,6 +122,12 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         access=values.checked("PIERIA_ACCESS", _one_of("pairing", "open", "closed"), "pairing"),
         zone=values.checked("PIERIA_TZ", _zone, "") or _local_zone(),
     )
+
+
+def file_in_use(environment: Mapping[str, str], folder: Path) -> Path:
+    """The pieria.toml of a program that starts in `folder`: there, else in the data folder; there where it is in neither."""
+    here, kept = folder / "pieria.toml", _data(environment, folder) / "pieria.toml"
+    return kept if kept.is_file() and not here.is_file() else here
 
 
 class _Values:
@@ -134,13 +157,13 @@ class _Values:
             shown = "" if name == "PIERIA_KEY" else f" is {text[:80]!r}, but"
             raise SettingsError(f"{name}{shown} must be {error}.") from None
 
-    def url(self, name: str, default: str) -> str:
+    def url(self, name: str, default: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
         text = self.text(name)
         if not text:
             return default
         parts = urlsplit(text)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SettingsError(f"{name} is {text[:80]!r}, but must be a URL such as https://example.org.")
+        if parts.scheme not in schemes or not parts.hostname:
+            raise SettingsError(f"{name} is {text[:80]!r}, but must be a URL such as {schemes[-1]}://example.org.")
         return text.rstrip("/")
 
     def store(self, name: str) -> Secret:
@@ -161,19 +184,21 @@ class _Values:
         return found
 
 
-def _files(folder: Path, data: Path) -> dict[str, str]:
-    for path in (folder / "pieria.toml", data / "pieria.toml"):
-        if not path.is_file():
-            continue
-        try:
-            told = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} cannot be read: {error}.") from None
-        for name, value in told.items():
-            if isinstance(value, dict | list):
-                raise SettingsError(f'{path}: {name} must be one value, such as {name} = "text".')
-        return {name: str(value) for name, value in told.items()}
-    return {}
+def _data(environment: Mapping[str, str], folder: Path) -> Path:
+    return Path(environment.get("PIERIA_DATA") or folder / ".pieria").expanduser()
+
+
+def _told(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        told = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}.") from None
+    for name, value in told.items():
+        if isinstance(value, dict | list):
+            raise SettingsError(f'{path}: {name} must be one value, such as {name} = "text".')
+    return {name: str(value) for name, value in told.items()}
 
 
 def _models(text: str) -> tuple[str, ...]:

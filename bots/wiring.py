@@ -5,16 +5,14 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters import PLATFORMS
 from adapters.child import socket_path
 from adapters.http import Http
 from adapters.models.offline import Offline
@@ -22,14 +20,16 @@ from adapters.models.registry import Plan, Registry, bar
 from adapters.queue.local import Local
 from adapters.tools.science import calculator
 from adapters.valkey import Valkey
+from bots.connection import PLATFORMS, Connection, platform
 from bots.settings import Settings
+from bots.table import Row, Table
 from core.engine import Engine
 from core.errors import PieriaError, SettingsError, StoreError
 from core.keys import DAY
 from core.mailbox import Rules
 from core.messages import Account, ChatRef, Message, Said
+from core.notes import Notes
 from core.people import People
-from core.ports import Chat
 from core.prompt import warming
 from core.records import ChatCard, Records
 from core.seal import Keyring, Seal
@@ -40,17 +40,7 @@ if TYPE_CHECKING:
     from bots.terminal import Past
 
 KEY_FILE = "key"
-DEAF = 90.0
-"""Seconds without an answer to a poll, after which the program says that it is not ready."""
 TERMINAL_SOCKET = "pieria.sock"
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A line of the table that a start prints."""
-
-    what: str
-    state: str
-    more: str
 
 
 class House(msgspec.Struct):
@@ -63,8 +53,7 @@ class House(msgspec.Struct):
     models: Registry
     engine: Engine
     http: Http
-    signs: list[Callable[[], str]] = msgspec.field(default_factory=list)
-    """Each says what a platform lacks, or "" while it is well."""
+    connections: list[Connection] = msgspec.field(default_factory=list)
 
     async def ready(self) -> str:
         """What is missing before work can be taken; "" where nothing is."""
@@ -72,7 +61,7 @@ class House(msgspec.Struct):
             await self.store.ping()
         except StoreError as error:
             return error.sentence
-        return next((lack for sign in self.signs if (lack := sign())), "")
+        return next((deaf for connection in self.connections if (deaf := connection.deaf)), "")
 
 
 @asynccontextmanager
@@ -143,12 +132,6 @@ def past(settings: Settings) -> "Past":
     return Past(settings.data / "prompt", installation_key(settings))
 
 
-def load(platform: str) -> Any:
-    """The adapter class of a platform."""
-    module, _, name = PLATFORMS[platform].partition(":")
-    return getattr(import_module(module), name)
-
-
 class PageRecords:
     """What the page reads, from the engine's records and the models."""
 
@@ -184,31 +167,23 @@ class PageRecords:
         return About(self._models.speaking, self._models.progress, self._models.hint, tuple(self._labels))
 
 
-async def chat_platforms(parts: House, rows: list[Row]) -> tuple[list[Chat], list[Any]]:
-    """The platforms that have a token, and the routes that they need."""
-    settings = parts.settings
-    chats: list[Chat] = []
-    routes: list[Any] = []
-    if settings.telegram_token:
-        telegram = load("telegram")(
-            settings.telegram_token.reveal(),
-            parts.http.session_for(settings.telegram_api_url),
-            settings.telegram_api_url,
-            settings.public_url,
-            settings.telegram_webhook_secret.reveal(),
-        )
-        chats.append(telegram)
-        parts.signs.append(lambda: "Telegram has not answered for a while." if telegram.deaf_for > DEAF else "")
-        routes.append(telegram.routes())
-        way = "by webhook" if telegram.routes() else "by long polling"
-        rows.append(Row("Telegram", "on", f"bot {telegram.space}, {way}"))
-    else:
-        rows.append(Row("Telegram", "off", "TELEGRAM_BOT_TOKEN=… switches it on (docs/guide/telegram.md)"))
-    return chats, routes
+def connect(parts: House) -> list[Row]:
+    """Make the adapters of the platforms that have a token; returns what is to be said of the others."""
+    off = []
+    for name in PLATFORMS:
+        module = platform(name)
+        connection = module.connect(parts.settings, parts.http, Notes(parts.store, parts.people, name))
+        if connection is not None:
+            parts.connections.append(connection)
+        else:
+            off.append(Row(name.title(), "off", module.OFF))
+    return off
 
 
 async def run(settings: Settings, valkey: Valkey | None) -> int:
     """`pieria run`: the page and every platform that has a token, until a signal ends it."""
+    from adapters.chat.terminal.outbound import Terminal
+    from adapters.chat.web.outbound import Web
     from adapters.chat.web.routes import routes as page_routes
     from adapters.web import app as web_app
     from adapters.web.probes import routes as probe_routes
@@ -216,17 +191,17 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
     web_app.check_exposure(settings.host, settings.public_url, settings.password.reveal())
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(house(settings, valkey))
-        rows: list[Row] = []
-        chats, routes = await chat_platforms(parts, rows)
+        off = connect(parts)
+        chats = [connection.chat for connection in parts.connections]
         labels = ["Web page", *(c.traits.label for c in chats), "Terminal"]
         records = PageRecords(parts.engine.records, parts.models, labels)
         public = bool(settings.public_url) or not web_app.is_loopback(settings.host)
-        page = load("web")(parts.seal.sign, records, settings.password.reveal(), public)
-        terminal = load("terminal")(parts.models.line)
+        page = Web(parts.seal.sign, records, settings.password.reveal(), public)
+        terminal = Terminal(parts.models.line)
         hosts = [urlsplit(settings.public_url).netloc] if settings.public_url else []
         if settings.host not in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
             hosts.append(settings.host)
-        ready = [page_routes(page), probe_routes(parts.ready), *routes]
+        ready = [page_routes(page), probe_routes(parts.ready), *(c.routes for c in parts.connections)]
         url = await stack.enter_async_context(
             web_app.serve(
                 web_app.app(ready, hosts),
@@ -238,8 +213,12 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
         )
         await stack.enter_async_context(terminal_door(settings, terminal))
         link = f"{settings.public_url or url}{page.invitation()}"
-        rows.insert(0, Row("Web page", "on", f"{link}  (your own link, works once; then {url})"))
-        rows.append(Row("Terminal", "on", "make chat"))
+        table = Table(parts.connections)
+        table.rows = [
+            Row("Web page", "on", f"{link}  (your own link, works once; then {url})"),
+            Row("Terminal", "on", "make chat"),
+            *off,
+        ]
         stop = stop_signal()
         async with asyncio.TaskGroup() as tasks:
             preparing = tasks.create_task(parts.models.prepare(warm=True))
@@ -247,7 +226,9 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
             if valkey is not None:
                 guard = tasks.create_task(_watch(valkey, stop))
             await asyncio.wait((preparing,), timeout=0.5)
-            await _tell(parts, rows, chats)
+            await table.settled()
+            table.show(*await _state(parts))
+            following = tasks.create_task(table.follow())
             if parts.models.progress:
                 settled = tasks.create_task(parts.models.settled())
                 await asyncio.wait((settled, serving), return_when=asyncio.FIRST_COMPLETED)
@@ -255,7 +236,8 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
                     what = "No model" if parts.models.speaking == Offline.name else "Model ready"
                     print(f"  {what}: {parts.models.speaking} ({parts.models.why})\n", flush=True)
             await serving
-            preparing.cancel()
+            for task in (preparing, following):
+                task.cancel()
             if valkey is not None:
                 guard.cancel()
     return 0
@@ -263,11 +245,12 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
 
 async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
     """`pieria chat` where no program runs on the data folder: the house with a terminal and nothing else."""
+    from adapters.chat.terminal.outbound import Terminal
     from bots.terminal import talk
 
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(house(settings, valkey))
-        terminal = load("terminal")(parts.models.line)
+        terminal = Terminal(parts.models.line)
         socket = await stack.enter_async_context(terminal_door(settings, terminal))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
@@ -323,19 +306,19 @@ async def _watch(valkey: Valkey, stop: asyncio.Event) -> None:
         )
 
 
-async def _tell(parts: House, rows: list[Row], chats: list[Chat]) -> None:
+async def _state(parts: House) -> list[Row]:
+    """The last rows of the table: which model speaks, where the data lie, who rules."""
     settings = parts.settings
     why = f" ({parts.models.why})" if parts.models.why else ""
-    rows.append(Row("Model", "", f"{parts.models.speaking}{why}"))
     store = "sealed, in an embedded Valkey" if not settings.redis_url else "sealed, in the store of REDIS_URL"
-    rows.append(Row("Data", "", f"{settings.data} ({store})"))
-    if chats and (code := await parts.people.claim()):
+    rows = [Row("Model", "", f"{parts.models.speaking}{why}"), Row("Data", "", f"{settings.data} ({store})")]
+    if parts.connections and (code := await parts.people.claim()):
+        start = "" if all(c.chat.traits.command == "!" for c in parts.connections) else "/start "
         rows.append(
             Row(
-                "Operator", "nobody", f"send  /start {code}  to your bot in a direct message: it makes you the operator"
+                "Operator",
+                "nobody",
+                f"send  {start}{code}  to your bot in a direct message: it makes you the operator",
             )
         )
-    print("\nPieria\n")
-    for row in rows:
-        print(f"  {row.what:<10}{row.state:<8}{row.more}")
-    print("\nCtrl-C ends it.\n", flush=True)
+    return rows

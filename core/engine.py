@@ -22,6 +22,7 @@ from core.errors import ChatError, PieriaError, SealError, StoreError, traced
 from core.keys import NEWS, Lane, lane_keys
 from core.mailbox import Begun, Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
+from core.notes import SPACE, Notes
 from core.people import Known, People
 from core.ports import Chat, Models, Wakeups
 from core.records import MESSAGE, Records
@@ -236,6 +237,7 @@ class Engine:
             if chat in self._unjoined:  # nobody else was quicker
                 self._unjoined.remove(chat)
                 self.delivery.join(chat)
+                await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
                 for out in left:
                     self.delivery.deliver(out)
 

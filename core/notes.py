@@ -7,6 +7,8 @@ from core.keys import DAY, note_key
 from core.people import People
 from core.store import Store
 
+SPACE = "space"
+"""The note of who we are on the platform, as of the last time that it told us."""
 KEEP = 90
 """Days that a note lasts after it was last written."""
 

@@ -65,10 +65,10 @@ class Program:
 
 
 @asynccontextmanager
-async def running(settings: dict[str, str]) -> AsyncIterator[Program]:
+async def running(settings: dict[str, str], module: str = "bots") -> AsyncIterator[Program]:
     """`pieria run` with these settings; stopped in order at the end, where it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bots", "run"),
+        *(sys.executable, "-m", module, "run"),
         cwd=ROOT,
         env=settings,
         stdin=asyncio.subprocess.DEVNULL,
@@ -92,12 +92,12 @@ async def chat(settings: dict[str, str], typed: str, *arguments: str, seconds: f
 
 
 async def command(
-    settings: dict[str, str], *arguments: str, typed: str = "", seconds: float = 30.0
+    settings: dict[str, str], *arguments: str, typed: str = "", seconds: float = 30.0, folder: Path = ROOT
 ) -> tuple[int, str, str]:
     """`pieria …`: exit code, standard output, standard error."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bots", *arguments),
-        cwd=ROOT,
+        cwd=folder,
         env=settings,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

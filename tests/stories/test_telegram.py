@@ -83,6 +83,8 @@ async def test_kill_9_in_the_middle_of_a_reply_and_the_person_sees_exactly_one_f
             await private.say(ada, "my secret is xylophone")
             await group.say(bob, "and here?", mention=True)
             await wait_until(lambda: private.drafts and group.answers, 20)
+            shown = len(private.draft_log)
+            await wait_until(lambda: len(private.draft_log) > shown, 20)  # by now the group's message is noted
             await program.kill()
         models.brain = lambda _: Reply(text="The end.")
         async with running(settings) as program:

@@ -22,7 +22,7 @@ from adapters.chat.discord.inbound import PLATFORM, Me
 from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.previews import Previews
-from adapters.chat.discord.profile import CONTENT, application, invitation, present
+from adapters.chat.discord.profile import present
 from adapters.chat.discord.rest import CHANNEL, ME, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
 from core.errors import ChatError, ChatRefusedToken, ChatUnreachable, StoreError
@@ -155,18 +155,6 @@ class Discord:
                     task.cancel()
         if refusal:
             raise refusal
-
-    async def check(self) -> str:
-        """Whether the token works, in a few lines, with the link that invites the bot. Raises ChatError."""
-        try:
-            me = await self._rest.call("GET", "/users/@me", ME)
-            about = await application(self._rest)
-        except Refused as refused:
-            raise chat_error(refused) from None
-        content = (
-            "on" if about.flags & CONTENT else "off (only mentions, answers to the bot and direct messages are read)"
-        )
-        return f"{me.username}, Message Content: {content}\nInvite it: {invitation(about.id)}"
 
     def parts(self, reply: Reply) -> list[Part]:
         """As the port promises; a part's body is what goes out."""

@@ -119,6 +119,11 @@ class Reception:
                     self._backfill.after(channel, guild, message)
                     self._seen.end(message)
 
+    async def _visited(self, channel: str) -> None:
+        """A direct message that is new to us is noted at once: nothing but the note leads there after a restart."""
+        if self._seen.visit(channel):
+            await self._note()
+
     async def _note(self) -> None:
         try:
             await self._seen.write()
@@ -161,7 +166,7 @@ class Reception:
         if spot.guild and self._servers.pairing and not vouched:
             await self._servers.offer(spot.guild, spot.channel)
         if not spot.guild:
-            self._seen.visit(spot.channel)
+            await self._visited(spot.channel)
         elif spot.parent:
             message = await self._in_thread(message, spot)
         await self._accept(msgspec.structs.replace(message, vouched=vouched))
@@ -197,7 +202,7 @@ class Reception:
 
     def _interaction(self, interaction: Interaction) -> None:
         if interaction.data and interaction.data.custom_id == LET_IN:
-            self._beside(self._let_in(interaction))
+            self._beside(self._servers.pressed(interaction))
             return
         spot = inbound.spot_of(interaction, vouched=False)
         if spot is None or interaction.type not in {2, 3}:
@@ -216,7 +221,7 @@ class Reception:
         if spot.guild and self._servers.pairing and not vouched:
             await self._servers.offer(spot.guild, spot.channel)
         if not spot.guild:
-            self._seen.visit(spot.channel)
+            await self._visited(spot.channel)
         elif spot.parent:
             await self._places.own(spot.channel)
         await self._accept(msgspec.structs.replace(event, vouched=vouched))
@@ -238,17 +243,9 @@ class Reception:
         if not await self._servers.approved(guild.id):
             await self._servers.offer(guild.id)
             return
-        await self._greet(guild.id, f"joined:{guild.id}:{guild.joined_at}", guild.owner_id or "", guild.name or "")
-
-    async def _let_in(self, interaction: Interaction) -> None:
-        sender, guild = interaction.sender, interaction.guild_id
-        if not await self._servers.pressed(interaction) or sender is None or not guild:
-            return
-        event, channel = f"joined:{guild}:{interaction.id}", interaction.channel_id or ""
-        self._lanes.put(guild, lambda: self._greet(guild, event, sender.id, sender.name, channel))
-
-    async def _greet(self, guild: str, event: str, user: str, name: str, channel: str = "") -> None:
-        place = self._places.lounge(guild, channel)
-        if place and user:
-            chat = inbound.where(self._me, Spot(place, guild))
-            await self._accept(Joined(event, chat, inbound.account(user, self._me), name, vouched=True))
+        place = self._places.lounge(guild.id)
+        if place and guild.owner_id:
+            chat = inbound.where(self._me, Spot(place, guild.id))
+            owner = inbound.account(guild.owner_id, self._me)
+            event = f"joined:{guild.id}:{guild.joined_at}"
+            await self._accept(Joined(event, chat, owner, guild.name or "", vouched=True))

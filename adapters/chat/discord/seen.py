@@ -77,12 +77,14 @@ class Seen:
         if message.isdecimal():
             self._newest = max(self._newest, int(message))
 
-    def visit(self, channel: str) -> None:
-        """Somebody writes to us there."""
+    def visit(self, channel: str) -> bool:
+        """Somebody writes to us there; whether that is new."""
+        new = channel not in self._places
         self._places[channel] = None
         self._places.move_to_end(channel)
         while len(self._places) > MOST:
             self._places.popitem(last=False)
+        return new
 
     def start(self) -> None:
         """The first session ever begins: what is older is none of ours."""

@@ -118,8 +118,8 @@ class Servers:
         except (Refused, ChatError) as error:
             log.debug("a thread could not be told that it is not heard: %s", error.sentence)
 
-    async def pressed(self, interaction: Interaction) -> bool:
-        """The card's button was pressed; whether the server is let in now."""
+    async def pressed(self, interaction: Interaction) -> None:
+        """The card's button was pressed: whoever may manage the server lets it in."""
         allowed = bool(interaction.guild_id) and rules(interaction.member)
         answer = whispered(NOT_YOU)
         if allowed and interaction.guild_id:
@@ -128,13 +128,12 @@ class Servers:
                     await self.approve(interaction.guild_id)
                 answer = {"type": 7, "data": card(DONE, button=False)}
             except (StoreError, TimeoutError):
-                allowed, answer = False, whispered(NOT_NOW)
+                answer = whispered(NOT_NOW)
         path = f"/interactions/{interaction.id}/{interaction.token}/callback"
         try:
             await self._rest.call("POST", path, NOTHING, answer, timeout=self._rest.times.acknowledge)
         except (Refused, ChatError) as error:
             log.debug("a pressed button could not be answered: %s", error.sentence)
-        return allowed
 
     async def _belongs(self, guild: str, user: str) -> bool:
         since, known = self._members.get((guild, user), (0.0, False))

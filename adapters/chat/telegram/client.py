@@ -78,6 +78,12 @@ class Sent(msgspec.Struct):
     message_id: int
 
 
+class Webhook(msgspec.Struct):
+    """Where updates are delivered; no URL: they wait for polls."""
+
+    url: str = ""
+
+
 class User(msgspec.Struct):
     """Our own account, as getMe tells."""
 
@@ -103,6 +109,7 @@ class Failure(msgspec.Struct):
 ANYTHING = msgspec.json.Decoder(Answer[msgspec.Raw])
 SENT = msgspec.json.Decoder(Answer[Sent | bool])
 ME = msgspec.json.Decoder(Answer[User])
+WEBHOOK = msgspec.json.Decoder(Answer[Webhook])
 _FAILURE = msgspec.json.Decoder(Failure)
 _DICT = msgspec.json.Decoder(dict[str, Any])
 

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -19,7 +20,7 @@ from aiohttp import web
 from telegram.error import BadRequest, EndPointNotFound, InvalidToken, TelegramError
 
 from adapters.chat.telegram import routes as webhook
-from adapters.chat.telegram.client import ANYTHING, ME, Client, Times, pause
+from adapters.chat.telegram.client import ANYTHING, ME, WEBHOOK, Client, Times, pause
 from adapters.chat.telegram.failures import REFUSED, chat_error
 from adapters.chat.telegram.format import pieces
 from adapters.chat.telegram.inbound import KINDS, PLATFORM
@@ -134,11 +135,14 @@ class Telegram:
 
     async def check(self) -> str:
         """Whether the token works, in a few words: `@bot, groups: privacy mode on`. Raises ChatError."""
+        patience = self._client.times.answer
         try:
-            me = await self._client.call("getMe", {}, ME, timeout=self._client.times.answer)
+            me = await self._client.call("getMe", {}, ME, timeout=patience)
+            webhook = await self._client.call("getWebhookInfo", {}, WEBHOOK, timeout=patience)
         except TelegramError as error:
             raise chat_error(error) from None
-        return f"@{me.username}, groups: privacy mode {'off' if me.can_read_all_group_messages else 'on'}"
+        told = f"@{me.username}, groups: privacy mode {'off' if me.can_read_all_group_messages else 'on'}"
+        return f"{told}, a webhook is set ({urlsplit(webhook.url).netloc})" if webhook.url else told
 
     def parts(self, reply: Reply) -> list[Part]:
         """As the port promises; a part's body is Markdown that is known to fit when it is rendered in its form."""

@@ -6,6 +6,7 @@ import logging
 import aiohttp
 import pytest
 
+from adapters.chat.discord.checks import check
 from adapters.chat.discord.format import SHORT
 from adapters.chat.discord.outbound import Discord, title
 from core.errors import ChatGone, ChatRefusedToken, ChatUnreachable
@@ -13,6 +14,7 @@ from core.messages import Button, ChatRef
 from core.notes import Notes
 from tests.adapters.discord.conftest import RETRY
 from tests.conftest import wait_until
+from tests.servers.discord import TOKEN
 from tests.servers.discord_api.messages import V2
 
 POST, PATCH = "POST /channels/{id}/messages", "PATCH /channels/{id}/messages/{message}"
@@ -235,9 +237,9 @@ async def test_commands_are_registered_once(live, server) -> None:
     assert {one["name"] for one in server.commands[None]} == {"help", "stop", "model"}
 
 
-async def test_check_says_who_we_are_and_how_to_invite_us(live, server) -> None:
-    async with live() as bot:
-        told = await bot.chat.check()
+async def test_check_says_who_we_are_and_how_to_invite_us(server) -> None:
+    async with aiohttp.ClientSession() as session:
+        told = await check(TOKEN, session, server.url)
         assert "pieria" in told
         assert "Message Content: on" in told
         assert f"client_id={server.bot.id}" in told
@@ -248,7 +250,7 @@ async def test_a_wrong_token_is_said_in_a_sentence(server, store, people) -> Non
     async with aiohttp.ClientSession() as session:
         chat = Discord("x.y.z", session, Notes(store, people, "discord"), api_url=server.url)
         with pytest.raises(ChatRefusedToken) as refused:
-            await chat.check()
+            await check("x.y.z", session, server.url)
         assert "DISCORD_BOT_TOKEN" in refused.value.sentence
         with pytest.raises(ChatRefusedToken):
             await chat.serve(_nobody, ())

@@ -301,6 +301,8 @@ async def test_the_menu_is_set_only_when_it_differs(server):
     assert len(server.called("setMyCommands")) == 1
 
 
-async def test_check_tells_name_and_privacy(server):
+async def test_check_tells_name_privacy_and_a_webhook(server):
     async with adapter(server) as tg:
         assert await tg.check() == "@pieria_bot, groups: privacy mode off"
+        server.updates.url = "https://elsewhere.example/secret-path"
+        assert await tg.check() == "@pieria_bot, groups: privacy mode off, a webhook is set (elsewhere.example)"
