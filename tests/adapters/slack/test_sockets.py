@@ -191,8 +191,9 @@ async def test_a_socket_that_breaks_is_opened_again(server, notes, dm, ada):
         for number in range(3):
             await server.sockets.drop()
             await dm.say(ada, str(number))
-            await server.wait_for(lambda n=number: len(engine.texts) == n + 1)
-    assert engine.texts == ["0", "1", "2"]
+            await server.wait_for(lambda n=number: str(n) in engine.texts)
+    # what was durable and could not be acknowledged any more comes again: core knows it by its name
+    assert list(dict.fromkeys(engine.texts)) == ["0", "1", "2"]
 
 
 async def test_a_deaf_socket_is_noticed_and_replaced(server, notes, dm, ada):
