@@ -8,6 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.chat.discord import events as discord_events
+from adapters.chat.discord import inbound as discord
+from adapters.chat.slack import events as slack_events
+from adapters.chat.slack import inbound as slack
 from adapters.chat.telegram import inbound as telegram
 from adapters.chat.telegram.polling import decode as telegram_update
 from adapters.chat.terminal import inbound as terminal
@@ -29,6 +33,36 @@ def read_telegram(payload: bytes) -> Inbound | None:
     return None
 
 
+def read_discord(payload: bytes) -> Inbound | None:
+    me, spot = (
+        discord.Me("42", "pieria"),
+        discord.Spot("50", "9", parent="40", ours=True, role="7", names={"50": "general"}),
+    )
+    with contextlib.suppress(*UNREAD):
+        match discord_events.read(payload):
+            case discord_events.Edit() as edit:
+                return discord.edited(edit, me, spot)
+            case discord_events.Post() as post:
+                return discord.message(post, me, spot)
+            case discord_events.Removal() as removal:
+                return next(iter(discord.deleted(removal, me, spot)), None)
+            case discord_events.Interaction() as interaction:
+                here = discord.spot_of(interaction, vouched=False)
+                return here and (discord.command(interaction, me, here) or discord.pressed(interaction, me, here))
+    return None
+
+
+def read_slack(payload: bytes) -> Inbound | None:
+    me = slack.Me("T1", "UBOT", "B1", "A1")
+    with contextlib.suppress(*UNREAD):
+        found = slack_events.payload(payload)
+        if found and slack.ours(found, me):
+            slack.people(found)
+            slack.speaker(found)
+            return slack.read(found, me, {"U1": "Ada"}, frozenset({"help", "new"}), "D1")
+    return None
+
+
 def read_web(payload: bytes) -> Inbound | None:
     with contextlib.suppress(web.Unreadable):
         return web.message(payload, "someone")
@@ -47,6 +81,8 @@ def read_terminal(payload: bytes) -> Inbound | None:
 
 READERS: dict[str, tuple[Callable[[bytes], Inbound | None], list[Any]]] = {
     "telegram": (read_telegram, seeds.TELEGRAM),
+    "discord": (read_discord, seeds.DISCORD),
+    "slack": (read_slack, seeds.SLACK),
     "web": (read_web, seeds.WEB),
     "terminal": (read_terminal, seeds.TERMINAL),
 }
