@@ -1,7 +1,6 @@
 """Connects Slack, whose adapter is imported only where it is switched on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from adapters.http import Http
@@ -9,9 +8,6 @@ from bots.connection import Ask, Connection
 from bots.settings import Settings
 from core.errors import SettingsError
 from core.notes import Notes
-
-if TYPE_CHECKING:
-    from adapters.chat.slack.outbound import Slack
 
 MANIFEST = Path(__file__).parents[1] / "deploy" / "slack-manifest.yaml"
 OFF = ".venv/bin/pieria setup slack  switches it on (docs/guide/slack.md)"
@@ -40,16 +36,9 @@ def connect(settings: Settings, http: Http, notes: Notes) -> Connection | None:
             "SLACK_BOT_TOKEN is set, but neither SLACK_APP_TOKEN (for sockets) nor SLACK_SIGNING_SECRET (for events over "
             "HTTP): set one of them, or run `pieria setup slack`."
         )
-    slack = _slack(settings, http, notes)
-    routes = slack.routes()
-    way = "by events at /slack/events" if routes else "by socket"
-    return Connection(slack, way, lambda: slack.deaf_for, lambda: slack.lack, [*routes])
-
-
-def _slack(settings: Settings, http: Http, notes: Notes) -> "Slack":
     from adapters.chat.slack.outbound import Slack
 
-    return Slack(
+    slack = Slack(
         settings.slack_bot_token.reveal(),
         http.session_for(settings.slack_api_url),
         notes,
@@ -57,3 +46,14 @@ def _slack(settings: Settings, http: Http, notes: Notes) -> "Slack":
         signing_secret=settings.slack_signing_secret.reveal(),
         api_url=settings.slack_api_url,
     )
+    routes = slack.routes()
+    way = "by events at /slack/events" if routes else "by socket"
+    return Connection(slack, way, lambda: slack.deaf_for, lambda: slack.lack, [*routes])
+
+
+async def check(settings: Settings, http: Http) -> str:
+    """As Platform promises."""
+    from adapters.chat.slack.checks import check
+
+    tokens = settings.slack_bot_token.reveal(), settings.slack_app_token.reveal()
+    return await check(*tokens, http.session_for(settings.slack_api_url), settings.slack_api_url)

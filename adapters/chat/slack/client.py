@@ -104,7 +104,20 @@ class Answer(msgspec.Struct, Generic[T]):
 
 
 SENT = msgspec.json.Decoder(Sent)
+
+
+class Myself(msgspec.Struct):
+    """Who a token belongs to, as auth.test tells."""
+
+    team: str = ""
+    team_id: str = ""
+    user: str = ""
+    user_id: str = ""
+    bot_id: str = ""
+
+
 ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+MYSELF = msgspec.json.Decoder(Myself)
 _TOLD = msgspec.json.Decoder(Told)
 
 

@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackClientError
 from adapters.chat.slack import needs
 from adapters.chat.slack import routes as signed
 from adapters.chat.slack.asked import Book
-from adapters.chat.slack.client import ANYTHING, Answer, Busy, Client, Refused, Times, pause
+from adapters.chat.slack.client import MYSELF, Answer, Busy, Client, Myself, Times, pause
 from adapters.chat.slack.events import Payload
 from adapters.chat.slack.failures import (
     NO_WAY_IN,
@@ -52,19 +52,6 @@ log = logging.getLogger(__name__)
 
 _TOKEN, _APP_TOKEN = re.compile(r"[\x21-\x7e]+"), re.compile(r"[\x21-\x7e]*")
 _CAP = 200
-
-
-class Myself(msgspec.Struct):
-    """Who a token belongs to, as auth.test tells."""
-
-    team: str = ""
-    team_id: str = ""
-    user: str = ""
-    user_id: str = ""
-    bot_id: str = ""
-
-
-_MYSELF = msgspec.json.Decoder(Myself)
 
 
 class Slack:
@@ -183,25 +170,6 @@ class Slack:
         if refusal:
             raise refusal
 
-    async def check(self) -> str:
-        """Whether the tokens work, in a few words: `@bot in Acme, all scopes`. Raises ChatError."""
-        try:
-            told = await self._client.ask("auth.test", _MYSELF)
-        except SlackClientError as error:
-            raise chat_error(error) from None
-        if self._app_token:
-            try:
-                await self._client.ask("apps.connections.open", ANYTHING, token=self._app_token)
-            except Refused as error:
-                raise ChatRefusedToken(f"{REFUSED_APP} (Slack says {error.word}.)") from None
-            except SlackClientError as error:
-                raise chat_error(error) from None
-        missing = needs.missing(told.scopes)
-        scopes = (
-            f"missing scopes: {', '.join(missing)}" if missing else "all scopes" if told.scopes else "scopes unknown"
-        )
-        return f"@{told.value.user} in {told.value.team or told.value.team_id}, {scopes}"
-
     def parts(self, reply: Reply) -> list[Part]:
         """As the port promises; a part's body is Markdown that is known to fit when it is rendered in its form."""
         form = self._postbox.form
@@ -271,7 +239,7 @@ class Slack:
         self._asking = time.monotonic()
         while True:
             try:
-                told: Answer[Myself] = await self._client.ask("auth.test", _MYSELF)
+                told: Answer[Myself] = await self._client.ask("auth.test", MYSELF)
             except SlackClientError as error:
                 if word(error) in TOKEN:
                     self._asking = 0.0

@@ -6,11 +6,12 @@ import pytest
 import slack_sdk.errors
 
 from adapters.chat.slack import client, failures
+from adapters.chat.slack.checks import check
 from adapters.chat.slack.client import base
 from adapters.chat.slack.outbound import Slack
 from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable
 from core.messages import Button, ChatRef, Partial, Reply
-from tests.adapters.slack.bench import TIMES, Engine, adapter, ref, say, session
+from tests.adapters.slack.bench import Engine, adapter, ref, say, session
 from tests.contracts.places.slack import read_message
 from tests.servers.slack import APP_TOKEN, BOT_TOKEN, SCOPES
 
@@ -249,27 +250,27 @@ async def test_a_slash_command_that_stops_means_the_thread_in_which_its_giver_sp
     assert engine.events[2].chat == ref(dm)
 
 
-async def test_the_check_names_the_bot_and_its_scopes(server, notes):
+async def test_the_check_names_the_bot_and_its_scopes(server):
     async with session() as shared:
-        slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
-        assert await slack.check() == "@pieria in Loopback, all scopes"
+        assert await check(BOT_TOKEN, APP_TOKEN, shared, server.url) == "@pieria in Loopback, all scopes"
 
 
 async def test_missing_scopes_are_named(server, notes):
     server.scopes = set(SCOPES) - {"users:read", "im:history"}
     async with session() as shared:
-        slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
-        assert (await slack.check()).endswith("missing scopes: im:history, users:read")
+        assert (await check(BOT_TOKEN, APP_TOKEN, shared, server.url)).endswith(
+            "missing scopes: im:history, users:read"
+        )
     async with adapter(server, notes) as slack:
         assert "im:history, users:read" in slack.lack
 
 
-async def test_the_check_tells_which_token_is_wrong(server, notes):
+async def test_the_check_tells_which_token_is_wrong(server):
     async with session() as shared:
         with pytest.raises(ChatRefusedToken, match="SLACK_BOT_TOKEN"):
-            await Slack("xoxb-wrong-wrong", shared, notes, api_url=server.url, times=TIMES).check()
+            await check("xoxb-wrong-wrong", "", shared, server.url)
         with pytest.raises(ChatRefusedToken, match="SLACK_APP_TOKEN"):
-            await Slack(BOT_TOKEN, shared, notes, app_token="xapp-1-no", api_url=server.url, times=TIMES).check()
+            await check(BOT_TOKEN, "xapp-1-no", shared, server.url)
 
 
 async def test_what_cannot_be_a_token_is_refused_at_once(notes):
