@@ -54,7 +54,7 @@ def damaged(seeds: list[Any], count: int, seed: int) -> Iterator[bytes]:
 def _injured(event: Any, chance: random.Random) -> Any:
     places = list(_places(event))
     if not places:
-        return chance.choice(ODD)
+        return _copy(chance.choice(ODD))
     holder, key = chance.choice(places)
     kind = chance.randrange(7)
     if kind == 0:

@@ -108,3 +108,14 @@ def test_the_honest_events_themselves_are_understood(platform: str) -> None:
     read, honest = READERS[platform]
     for event in honest:
         assert read(msgspec.json.encode(event)) is not None, event
+
+
+@pytest.mark.parametrize("platform", READERS)
+def test_a_number_beyond_reason_is_no_size(platform: str) -> None:
+    read, honest = READERS[platform]
+    for event in honest:
+        text = msgspec.json.encode(event)
+        for field in (b'"size":5', b'"file_size":5'):
+            if field in text:
+                value = read(text.replace(field, field[:-1] + str(1 << 200).encode()))
+                assert value is None or msgspec.msgpack.encode(value)

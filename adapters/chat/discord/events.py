@@ -1,6 +1,6 @@
 """The parts of Discord's frames and answers that we read, as Discord names them; all else is skipped while decoding."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class File(msgspec.Struct):
     id: str
     filename: str = ""
     content_type: str | None = None
-    size: int = 0
+    size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     duration_secs: float | None = None
     waveform: str | None = None
 

@@ -1,7 +1,7 @@
 """The parts of Slack's payloads that we read, as Slack names them; all else is skipped while decoding."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ class File(msgspec.Struct):
     name: str | None = None
     mimetype: str | None = None
     subtype: str | None = None
-    size: int = 0
+    size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     duration_ms: float = 0
 
 

@@ -1,6 +1,6 @@
 """The parts of an update that we read, as Telegram names them; all else is skipped while decoding."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class File(msgspec.Struct):
     file_id: str
     mime_type: str = ""
     file_name: str = ""
-    file_size: int = 0
+    file_size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     duration: float = 0.0
     title: str = ""
     emoji: str = ""
