@@ -113,8 +113,16 @@ class Engine:
 
     async def accept(self, inbound: Inbound) -> None:
         """Make an event durable, once; a repeated one changes nothing. Raises StoreError when it is not safe."""
-        if self._unjoined:
-            await self._join()
+        try:
+            if self._unjoined:
+                await self._join()
+            await self._take(inbound)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - brought again, it would break us again, and hold up all that follows
+            log.error("an event could not be taken: %s", traced(error))  # noqa: TRY400 - a trace would hold what people said
+
+    async def _take(self, inbound: Inbound) -> None:
         match inbound:
             case Message():
                 await self._message(inbound)

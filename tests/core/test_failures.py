@@ -8,7 +8,7 @@ import pytest
 from core.errors import ModelBusy, ModelFailed
 from core.keys import lane_keys
 from core.mailbox import Rules
-from core.messages import ChatRef, ModelEvent, Prompt, Text, ToolCall
+from core.messages import Attachment, ChatRef, Message, ModelEvent, Prompt, Text, ToolCall
 from core.seal import Box
 from core.store import Store
 from core.tools import Toolbox, tool
@@ -133,3 +133,15 @@ async def test_nothing_of_many_chats_stays_in_memory(store: Store) -> None:
         kept = (delivery._queues, delivery._on_way, delivery._failed, s.engine._running, conversations._summarising)
         assert not any(kept)
         assert len(s.people._near) <= 50
+
+
+async def test_an_event_that_breaks_us_is_left_out_and_the_next_is_answered(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(store) as s:
+        monster = (Attachment("document", "h", name="xylophone", size=1 << 200),)
+        await s.engine.accept(Message("e0", MINE, ADA, "look", attachments=monster))
+        await s.say("hello")
+        assert await s.replies(1) == ["You said: hello"]
+    assert "an event could not be taken" in caplog.text
+    assert "xylophone" not in caplog.text
