@@ -78,7 +78,7 @@ async def _platform(name: str, environment: Mapping[str, str], folder: Path, htt
 
 
 async def _model(environment: Mapping[str, str], folder: Path, http: Http) -> tuple[dict[str, str], str]:
-    offered = {name: found for name, found in catalogue.providers().items() if found.key and found.base_url}
+    offered = {name: found for name, found in catalogue.providers().items() if found.key and found.default}
     print("\n  Who runs the model? " + ", ".join(offered) + "\n")
     for left in range(TRIES - 1, -1, -1):
         who = _typed("Provider").lower()

@@ -19,7 +19,8 @@ ASKS = (
 
 def steps() -> str:
     """As Platform promises."""
-    link = f"https://api.slack.com/apps?new_app=1&manifest_yaml={quote(MANIFEST.read_text())}"
+    lines = (line for line in MANIFEST.read_text().splitlines() if not line.startswith("#"))
+    link = f"https://api.slack.com/apps?new_app=1&manifest_yaml={quote(chr(10).join(lines))}"
     return (
         f"  1. Open this link, choose your workspace, Next, Create (it brings {MANIFEST}):\n\n{link}\n\n"
         "  2. Install App > Install to Workspace: copy the Bot User OAuth Token (xoxb-…)\n"
