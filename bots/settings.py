@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True):
     public_url: str
     password: Secret
     access: Policy
+    send_limits: bool
+    """Keep the platforms' limits of sending."""
     zone: str
 
     def secrets(self) -> list[str]:
@@ -120,6 +122,7 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         public_url=values.url("PIERIA_PUBLIC_URL", ""),
         password=values.secret("PIERIA_PASSWORD"),
         access=values.checked("PIERIA_ACCESS", _one_of("pairing", "open", "closed"), "pairing"),
+        send_limits=values.checked("PIERIA_SEND_LIMITS", _one_of("platform", "off"), "platform") == "platform",
         zone=values.checked("PIERIA_TZ", _zone, "") or _local_zone(),
     )
 

@@ -29,7 +29,7 @@ def steps() -> str:
 
 
 def connect(settings: Settings, http: Http, notes: Notes) -> Connection | None:
-    """The app of SLACK_BOT_TOKEN: over sockets with SLACK_APP_TOKEN, else by signed HTTP events. Raises SettingsError."""
+    """The app of SLACK_BOT_TOKEN: over sockets with SLACK_APP_TOKEN, by HTTP events with the secret. Raises SettingsError."""
     if not settings.slack_bot_token:
         return None
     if not (settings.slack_app_token or settings.slack_signing_secret):
@@ -47,9 +47,8 @@ def connect(settings: Settings, http: Http, notes: Notes) -> Connection | None:
         signing_secret=settings.slack_signing_secret.reveal(),
         api_url=settings.slack_api_url,
     )
-    routes = slack.routes()
-    way = "by events at /slack/events" if routes else "by socket"
-    return Connection(slack, way, lambda: slack.deaf_for, lambda: slack.lack, [*routes])
+    way = "by socket" if settings.slack_app_token else "by events at /slack/events"
+    return Connection(slack, way, lambda: slack.deaf_for, lambda: slack.lack, slack.routes())
 
 
 async def check(settings: Settings, http: Http) -> str:

@@ -98,6 +98,7 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             worker=f"{os.getpid()}-{secrets.token_hex(4)}",
             rules=Rules(keep=settings.keep_days * DAY),
             zone=settings.zone,
+            paced=settings.send_limits,
         )
         yield House(settings, store, seal, people, models, engine, http)
 

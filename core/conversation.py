@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 import msgspec
 
 from core import commands
-from core.delivery import Delivery, Live, Out, space_of
+from core.delivery import Delivery, Out, space_of
 from core.errors import ModelError, PieriaError, PromptTooLong, SealError, StoreAway, StoreError, StoreFull
 from core.history import open_block, open_summary, seal_block, seal_summary, with_facts
 from core.mailbox import Begun, Committed, Mailbox
@@ -160,7 +160,7 @@ class Conversations:
         outcome = Outcome()
         pages = Pages(self._mailbox, running, question.box)
         partial = Partial(begun.turn, newest.chat, begun.fence, "", reply_to=newest.message_id)
-        live = Live(self._delivery.chat(newest.chat), partial, pages)
+        live = self._delivery.live(partial, pages)
         written = Written("")
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(live.run())

@@ -30,6 +30,7 @@ from core.errors import (
 from core.keys import Lane
 from core.mailbox import Mailbox
 from core.messages import ChatRef, Partial, Reply
+from core.pace import Pace
 from core.ports import Chat, Part
 from core.running import Pages
 from core.words import words
@@ -64,8 +65,9 @@ class Out(msgspec.Struct, frozen=True):
 class Delivery:
     """The last mile to the platforms that this process holds."""
 
-    def __init__(self, mailbox: Mailbox, spawn: Callable[[Coroutine[None, None, None]], None]) -> None:
+    def __init__(self, mailbox: Mailbox, spawn: Callable[[Coroutine[None, None, None]], None], pace: Pace) -> None:
         self._mailbox = mailbox
+        self._pace = pace
         self._spawn = spawn
         self._chats: dict[tuple[str, str], Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
@@ -82,6 +84,10 @@ class Delivery:
     def chat(self, ref: ChatRef) -> Chat | None:
         """The adapter of a place, where this process holds it."""
         return self._chats.get((ref.platform, ref.space))
+
+    def live(self, partial: Partial, pages: Pages) -> "Live":
+        """The previews of one turn."""
+        return Live(self.chat(partial.chat), partial, pages, self._pace)
 
     def prefix(self, ref: ChatRef) -> str:
         """How commands are typed in a place."""
@@ -205,8 +211,11 @@ class Delivery:
                     if chat.traits.readback == "none":
                         part = msgspec.structs.replace(part, body=f"{words('sent_again')}\n\n{plain.body}")
                         in_doubt = False
+                if wait := await self._pace.final(chat.traits, reply.chat):
+                    await self._pause(wait, arrived=arrived)
                 return await chat.send(reply, part, key=key, edit=edit, last=last)
             except ChatBusy as error:
+                await self._pace.hold(chat.traits, reply.chat, error.retry_after)
                 await self._pause(error.retry_after, arrived=arrived)
             except ChatUnreachable as error:
                 in_doubt = in_doubt or error.arrived
@@ -234,9 +243,10 @@ class Live:
     At most one call is under way; a preview that fails never fails the turn.
     """
 
-    def __init__(self, chat: Chat | None, partial: Partial, pages: Pages) -> None:
+    def __init__(self, chat: Chat | None, partial: Partial, pages: Pages, pace: Pace) -> None:
         """`chat` is None where another process holds the platform: then nothing is shown from here."""
         self._chat = chat
+        self._pace = pace
         self._partial = partial
         self._pages = pages
         traits = chat.traits if chat else None
@@ -297,12 +307,15 @@ class Live:
     async def _preview(self, chat: Chat, partial: Partial) -> float:
         """Seconds until the next one."""
         try:
+            if not await self._pace.partial(chat.traits, partial.chat):
+                return self._every
             shown = await chat.preview(partial, self.shown)
             self._seen, self._seen_at = partial, time.monotonic()
             if shown != self.shown:
                 self.shown = shown
                 await self._pages.show(shown)
         except ChatBusy as error:
+            await self._pace.hold(chat.traits, partial.chat, error.retry_after)
             self._every = min(self._every * 2, 60.0)
             return max(error.retry_after, self._every)
         except (ChatError, StoreError) as error:

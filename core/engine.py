@@ -23,6 +23,7 @@ from core.keys import NEWS, Lane, lane_keys
 from core.mailbox import Begun, Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
 from core.notes import SPACE, Notes
+from core.pace import Pace
 from core.people import Known, People
 from core.ports import Chat, Models, Wakeups
 from core.records import MESSAGE, Records
@@ -58,15 +59,18 @@ class Engine:
         rules: Rules | None = None,
         slots: int = 256,
         zone: str = "UTC",
+        paced: bool = False,
     ) -> None:
-        """`worker` names this process among those of the store; `slots` turns run side by side."""
+        """`worker` names this process among those of the store; `slots` turns run side by side; `paced` keeps the platforms'
+        limits of sending.
+        """
         self._store = store
         self._people = people
         self._wakeups = wakeups
         self._slots = slots
         self._mailbox = Mailbox(store, worker, rules or Rules())
         self.records = Records(store, people, self._mailbox)
-        self.delivery = Delivery(self._mailbox, self._spawn)
+        self.delivery = Delivery(self._mailbox, self._spawn, Pace(store, people, on=paced))
         self._conversations = Conversations(
             people=people,
             mailbox=self._mailbox,

@@ -43,6 +43,12 @@ TABLE = (
         "pieria:asked:<account>", "string", "a day", "this stranger was told how to get in, or tried to claim the house"
     ),
     Kind("pieria:note:<note>", "string", "90 days after it was written", "sealed, what a platform's adapter remembers"),
+    Kind(
+        "pieria:pace:{<account>}:<lane>",
+        "string",
+        "seconds after the last send",
+        "until when a bucket of sends is spent",
+    ),
     Kind("{t}:c:<lane>", "hash", "PIERIA_KEEP after the last turn", "state of a lane: epoch, fencing token, lease"),
     Kind("{t}:mb:<lane>", "list", "gone when empty", "waiting messages: event, sender, kind, sealed body"),
     Kind("{t}:ev:<event>", "string", "a day", "an event that was accepted"),
@@ -110,6 +116,11 @@ def asked_key(account: str) -> str:
 def note_key(note: str) -> str:
     """Where an adapter's note lies."""
     return f"pieria:note:{note}"
+
+
+def pace_key(account: str, place: str) -> str:
+    """Until when a bucket of an account of ours is spent; all of one account lie in one slot."""
+    return f"pieria:pace:{{{account}}}:{place}"
 
 
 class Lane(msgspec.Struct, frozen=True):

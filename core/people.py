@@ -80,6 +80,10 @@ class People:
         """The name of an account in keys."""
         return self._seal.name("account", account.platform, account.space, account.user)
 
+    def account(self, chat: ChatRef) -> str:
+        """The name of the account of ours that speaks in a chat, in keys."""
+        return self._seal.name("ours", chat.platform, chat.space)
+
     def note(self, *name: str) -> str:
         """The name of an adapter's note in keys."""
         return self._seal.name("note", *name)

@@ -21,6 +21,13 @@ class Command(msgspec.Struct, frozen=True):
     about: str
 
 
+class Rate(msgspec.Struct, frozen=True):
+    """How often a platform lets us send: once in `every` seconds on average, `burst` at once."""
+
+    every: float
+    burst: int
+
+
 class Traits(msgspec.Struct, frozen=True):
     """All that is special to a platform and that core must know."""
 
@@ -37,6 +44,12 @@ class Traits(msgspec.Struct, frozen=True):
     preview_group_every: float = 3.5
     preview_from: int = 1
     """Characters that must be there before the first preview."""
+    chat_rate: Rate | None = None
+    """Of finals to one private chat; None where the platform sets no such limit, or its adapter keeps it."""
+    group_rate: Rate | None = None
+    """Of finals and previews to one group."""
+    account_rate: Rate | None = None
+    """Of all that one account of ours sends."""
     readback: Literal["key", "lookup", "none"] = "none"
     """How a send in doubt is settled: the platform drops copies by key, it can be looked up, or neither."""
     stored: bool = False

@@ -35,7 +35,10 @@ from core.keys import META, SHARDS
 SCHEMA = 1
 Arg = str | bytes | int
 
-_SCRIPTS = ("accept", "begin", "commit", "due", "edit", "renew", "say", "sent", "step", "stop", "sweep", "summary")
+_SCRIPTS = (
+    *("accept", "begin", "commit", "due", "edit", "renew", "say", "sent", "step", "stop", "sweep", "summary"),
+    *("admit", "hold"),
+)
 
 
 class Store:

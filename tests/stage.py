@@ -188,6 +188,7 @@ async def stage(
     rules: Rules | None = None,
     policy: str = "pairing",
     worker: str = "w1",
+    paced: bool = False,
 ) -> AsyncIterator[Stage]:
     """A running engine on the store; ends in order, as the program does at SIGTERM."""
     seal = Seal(KEY)
@@ -202,6 +203,7 @@ async def stage(
         wakeups=Local(),
         worker=worker,
         rules=rules or Rules(),
+        paced=paced,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

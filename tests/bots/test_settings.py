@@ -35,6 +35,7 @@ def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_fol
         ("PIERIA_PORT", "http", "whole number from 0 to 65535"),
         ("PIERIA_PORT", "70000", "whole number from 0 to 65535"),
         ("PIERIA_ACCESS", "everyone", "pairing, open, closed"),
+        ("PIERIA_SEND_LIMITS", "on", "platform, off"),
         ("PIERIA_TZ", "Berlin", "Europe/Berlin"),
         ("PIERIA_TZ", "../../etc/passwd", "Europe/Berlin"),
         ("PIERIA_MODEL", "gpt-5", "provider:model"),

@@ -25,6 +25,7 @@ def test_every_name_that_the_program_builds_stands_in_the_table_once():
         keys.code_key("ABCDEFGH"): "pieria:code:<code>",
         keys.asked_key(LANE): "pieria:asked:<account>",
         keys.note_key(LANE): "pieria:note:<note>",
+        keys.pace_key(LANE, LANE): "pieria:pace:{<account>}:<lane>",
         lane.state: "{t}:c:<lane>",
         lane.mailbox: "{t}:mb:<lane>",
         lane.context: "{t}:x:<lane>",

@@ -32,7 +32,7 @@ from adapters.chat.telegram.reception import Reception
 from adapters.chat.telegram.updates import Update
 from core.errors import ChatError, ChatGone, ChatRefusedToken, ChatRejected, StoreError
 from core.messages import ChatRef, Partial, Reply
-from core.ports import Accept, Command, Part, Traits
+from core.ports import Accept, Command, Part, Rate, Traits
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,9 @@ class Telegram:
         preview_every=0.7,
         preview_group_every=3.5,
         preview_from=40,
+        chat_rate=Rate(1.0, 3),
+        group_rate=Rate(3.0, 5),
+        account_rate=Rate(1 / 30, 30),
     )
 
     def __init__(
