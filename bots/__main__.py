@@ -1,4 +1,4 @@
-"""`pieria run | chat | setup | approve | allow | admin`: reads settings, starts the store at once, and hands over to the wiring."""
+"""`pieria run | chat | setup | approve | allow | admin | dead`: reads settings, starts the store at once, and hands over to the wiring."""
 
 import argparse
 import os
@@ -87,6 +87,9 @@ def _arguments() -> argparse.ArgumentParser:
     admin.add_argument("what", choices=["add", "remove", "list"])
     allow.add_argument("account", metavar="PLATFORM:ID", help="such as telegram:123456789")
     admin.add_argument("account", metavar="PLATFORM:ID", nargs="?")
+    dead = commands.add_parser("dead", help="messages that failed three times and were put aside")
+    dead.add_argument("what", choices=["list", "show", "retry", "drop"])
+    dead.add_argument("letters", metavar="ID", nargs="*", help="as list shows them, or all")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`pieria approve | allow | admin`: who may talk, who rules; beside a running program or alone."""
+"""Commands on the store of an installation, beside a running program or alone: who may talk, who rules, what was put aside."""
 
 import argparse
 import asyncio
@@ -21,6 +21,10 @@ async def access(arguments: argparse.Namespace, settings: Settings, url: str) ->
     try:
         await store.open(seal.fingerprint)
         people = People(store, seal, Keyring(seal, store.fetch_or_set), settings.access)
+        if arguments.command == "dead":
+            from bots.dead import dead
+
+            return await dead(arguments.what, arguments.letters, store, people)
         if arguments.command == "approve":
             return await _approve(people, arguments.code, ask=not arguments.yes)
         if arguments.command == "admin" and arguments.what == "list":

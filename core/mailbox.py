@@ -53,6 +53,11 @@ class Entry(msgspec.Struct, frozen=True):
         """Fixed-width head, then the body: the scripts read the head."""
         return f"{self.event}{self.sender}{'c' if self.alone else 'm'}".encode() + self.body
 
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Entry":
+        """The entry that was packed."""
+        return cls(packed[:32].decode(), packed[32:64].decode(), packed[64:65] == b"c", packed[65:])
+
 
 class Begun(msgspec.Struct, frozen=True):
     """A turn that this worker holds until its lease ends."""
@@ -303,7 +308,7 @@ class Mailbox:
         pipeline.lrange(lane.mailbox, 0, -1)
         pipeline.hget(lane.state, "who")
         packed, owner = await self._store.execute(pipeline)
-        return tuple(_entry(one) for one in packed), (owner or b"").decode()
+        return tuple(Entry.unpacked(one) for one in packed), (owner or b"").decode()
 
     async def awake(self, lane: Lane) -> bool:
         """Whether a turn of the lane runs or waits."""
@@ -326,17 +331,13 @@ class Mailbox:
             tries=tries,
             halted=bool(halted),
             owner=owner.decode(),
-            entries=tuple(_entry(packed) for packed in entries),
+            entries=tuple(Entry.unpacked(packed) for packed in entries),
             journal=_pairs(journal),
             context=_pairs(context),
             blocks=tuple(blocks),
             total=total,
             now=now,
         )
-
-
-def _entry(packed: bytes) -> Entry:
-    return Entry(packed[:32].decode(), packed[32:64].decode(), packed[64:65] == b"c", packed[65:])
 
 
 def _pairs(flat: list[bytes]) -> dict[str, bytes]:

@@ -76,6 +76,10 @@ class People:
         """The name of a platform's event in keys."""
         return self._seal.name("event", chat.platform, chat.space, event)
 
+    def again(self, event: str, time: str) -> str:
+        """The name of an event that is tried once more."""
+        return self._seal.name("again", event, time)
+
     def sender(self, account: Account) -> str:
         """The name of an account in keys."""
         return self._seal.name("account", account.platform, account.space, account.user)
