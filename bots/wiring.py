@@ -61,6 +61,8 @@ class House(msgspec.Struct):
             await self.store.ping()
         except StoreError as error:
             return error.sentence
+        if self.store.tight:
+            return "The store's memory is nearly spent: nothing new is accepted."
         return next((deaf for connection in self.connections if (deaf := connection.deaf)), "")
 
 

@@ -238,6 +238,7 @@ class Engine:
 
     async def _sweep(self) -> None:
         await self._join()
+        await self._store.measure()
         await self._renew()  # after the store was away: our own turns are not lost ones
         for lane, epoch in await self._mailbox.sweep():
             self._wakeups.wake(lane, epoch)

@@ -25,6 +25,8 @@ class Rules(msgspec.Struct, frozen=True):
     """After this the sweeper repeats a wake-up."""
     cap: int = 20
     """Most messages that wait in one lane."""
+    awake: int = 50_000
+    """Most lanes of a shard that have work; more wait outside until some are done."""
     merge: int = 10
     """Most messages of one person that become one turn; 1 answers each by itself."""
     tries: int = 3
@@ -128,14 +130,18 @@ class Mailbox:
         self.rules = rules
 
     async def accept(self, lane: Lane, entry: Entry, owner: str, *, begin: bool) -> Accepted:
-        """Store a message once. `begin` also takes the lane when it is free."""
+        """Store a message once. `begin` also takes the lane when it is free. Raises StoreFull while there is no room."""
+        if self._store.tight:
+            raise StoreFull("The store's memory is nearly spent: what runs goes on, new messages wait.")
         r = self.rules
         status, epoch, *rest = await self._store.run(
             "accept",
             (lane.state, lane.mailbox, lane.live, lane.context, lane.event(entry.event)),
-            *(lane.id, lane.tag, entry.packed(), owner, r.cap, r.seen, r.grace, int(begin)),
+            *(lane.id, lane.tag, entry.packed(), owner, r.cap, r.seen, r.grace, int(begin), r.awake),
             *self._beginning(),
         )
+        if status == b"BUSY":
+            raise StoreFull("Too many chats have work waiting: new ones wait until some are done.")
         return Accepted(status.decode(), epoch, self._begun(lane, epoch, rest[0]) if rest else None)
 
     async def begin(self, lane: Lane, epoch: int) -> Begun | None:

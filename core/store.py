@@ -33,6 +33,8 @@ from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
 from core.keys import META, SHARDS
 
 SCHEMA = 1
+TIGHT = 0.8
+"""Share of the store's memory beyond which nothing new is accepted."""
 Arg = str | bytes | int
 
 _SCRIPTS = (
@@ -60,6 +62,8 @@ class Store:
         self.redis: Redis = Redis(connection_pool=pool)
         self._shas: dict[str, str] = {}
         self._sources: dict[str, str] = {}
+        self.tight = False
+        """So little memory is left that nothing new may be taken in, as of the last measuring."""
         self.trips = 0
         """Scripts and pipelines run so far; a test counts them."""
 
@@ -127,6 +131,15 @@ class Store:
             pipeline.setnx(key, candidate)
         pipeline.get(key)
         return cast("bytes | None", (await self.execute(pipeline))[-1])
+
+    async def measure(self) -> None:
+        """See how much memory is left: what is accepted now must still be answered, which takes some. Raises StoreError."""
+        try:
+            memory = await self.redis.info("memory")
+        except RedisError as error:
+            raise translated(error) from error
+        most = int(memory.get("maxmemory", 0))
+        self.tight = 0 < most * TIGHT < int(memory["used_memory"])
 
     async def ping(self) -> None:
         """Raises StoreError when the store does not answer within two seconds."""

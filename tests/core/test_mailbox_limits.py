@@ -42,6 +42,34 @@ async def test_a_full_store_accepts_nothing_and_finishes_what_it_has(store: Stor
     assert len(await mailbox.sweep()) == 1
 
 
+async def test_nothing_new_is_taken_in_while_memory_is_nearly_spent_and_turns_go_on(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    spent = await used(store)
+    await store.redis.config_set("maxmemory", int(spent * 1.1))
+    await store.measure()
+    with pytest.raises(StoreFull, match="nearly spent"):
+        await mailbox.accept(LANE, entry(2), OWNER, begin=True)
+    assert (await mailbox.commit(turn, space=SPACE, reply=b"answer", block=b"block")).status == "IDLE"
+    await store.redis.config_set("maxmemory", int(spent * 2))
+    await store.measure()
+    assert (await mailbox.accept(LANE, entry(2), OWNER, begin=True)).status == "BEGUN"
+    await store.redis.config_set("maxmemory", 0)
+    await store.measure()
+    assert not store.tight
+
+
+async def test_a_shard_with_too_many_lanes_at_work_takes_no_further_one(store: Store):
+    mailbox = Mailbox(store, "one", Rules(awake=1))
+    other = next(lane for n in range(100) if (lane := lane_keys(f"{n:032x}")).tag == LANE.tag and lane.id != LANE.id)
+    turn = await begun(mailbox, entry(1))
+    with pytest.raises(StoreFull, match="Too many chats"):
+        await mailbox.accept(other, entry(2), OWNER, begin=True)
+    assert (await mailbox.accept(LANE, entry(3), OWNER, begin=True)).status == "QUEUED"
+    assert (await mailbox.commit(turn, space=SPACE)).status == "MORE"
+    await mailbox.stop(LANE, drop=True)
+    assert (await mailbox.accept(other, entry(2), OWNER, begin=True)).status == "BEGUN"
+
+
 async def lapse_by_waiting(store: Store) -> None:
     """A write that a full store allows: the score is lowered by a script of the same kind as ours."""
     script = "#!lua flags=allow-oom\nreturn redis.call('ZADD', KEYS[1], 1, ARGV[1])"

@@ -38,6 +38,8 @@ class Trip:
 class Trips:
     """Stands where the mailbox has its store."""
 
+    tight = False
+
     async def run(self, script: str, keys: Sequence[str], *args: Any) -> Any:
         return (await Trip(script, [(keys, args)]))[0]
 
