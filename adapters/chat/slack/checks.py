@@ -4,7 +4,7 @@ import aiohttp
 from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack import needs
-from adapters.chat.slack.client import ANYTHING, MYSELF, Client, Refused, Times
+from adapters.chat.slack.client import ANYTHING, Client, Refused, Times
 from adapters.chat.slack.failures import REFUSED_APP, chat_error
 from core.errors import ChatRefusedToken
 
@@ -13,7 +13,7 @@ async def check(bot_token: str, app_token: str, session: aiohttp.ClientSession, 
     """Who the tokens belong to and what is missing: `@bot in Acme, all scopes`. Raises ChatError."""
     client = Client(bot_token, session, api_url, Times())
     try:
-        told = await client.ask("auth.test", MYSELF)
+        told = await client.introduce()
     except SlackClientError as error:
         raise chat_error(error) from None
     if app_token:

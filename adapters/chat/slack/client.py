@@ -119,12 +119,13 @@ class Myself(msgspec.Struct):
 ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 MYSELF = msgspec.json.Decoder(Myself)
 _TOLD = msgspec.json.Decoder(Told)
+_NO_METHOD = frozenset({404, 405, 501})
 
 
-def base(api_url: str) -> str:
-    """The address below which the methods stand: a URL without a path gets Slack's own, a missing last slash is added."""
-    path = urlsplit(api_url).path.strip("/")
-    return api_url.rstrip("/") + ("/" if path else "/api/")
+def bases(api_url: str) -> list[str]:
+    """Where the methods may stand: below a URL with a path; below Slack's own path or at the root of one without."""
+    root = api_url.rstrip("/") + "/"
+    return [root] if urlsplit(root).path.strip("/") else [root + "api/", root]
 
 
 def pause(failures: int, times: Times) -> float:
@@ -139,12 +140,23 @@ class Client:
         self.times = times
         self.session = session
         self._token = token
-        self._base = base(api_url)
+        self._base, *self._others = bases(api_url)
 
-    @property
-    def api(self) -> str:
-        """The address below which the methods stand."""
-        return self._base
+    async def introduce(self) -> "Answer[Myself]":
+        """Who the token belongs to; also finds out where the methods stand. Raises SlackClientError."""
+        try:
+            return await self.ask("auth.test", MYSELF)
+        except Refused as error:
+            if error.word != "unknown_method" or not self._others:
+                raise
+        tried, self._base = self._base, self._others[0]
+        try:
+            told = await self.ask("auth.test", MYSELF)
+        except SlackClientError:
+            self._base = tried
+            raise
+        self._others = []
+        return told
 
     async def write(
         self, method: str, body: Mapping[str, Any], decoder: msgspec.json.Decoder[T], *, timeout: float = 0.0
@@ -211,7 +223,7 @@ class Client:
         try:
             told = _TOLD.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if status in {404, 405, 501}:
+            if status in _NO_METHOD:
                 raise Refused(method, "unknown_method") from None
             # Not Slack but something in front of it: whether Slack did it, nobody knows.
             raise Unanswered(f"{method}: status {status} without a reason") from None
@@ -219,7 +231,8 @@ class Client:
             if told.error == "ratelimited":
                 raise Busy(method, 1.0)
             more = (told.response_metadata or {}).get("messages") or told.errors
-            raise Refused(method, told.error or f"status_{status}", told.needed or "; ".join(map(str, more))[:500])
+            said = told.error or ("unknown_method" if status in _NO_METHOD else f"status_{status}")
+            raise Refused(method, said, told.needed or "; ".join(map(str, more))[:500])
         try:
             return Answer(decoder.decode(payload), scopes)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

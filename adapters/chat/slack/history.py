@@ -31,6 +31,7 @@ class Past(msgspec.Struct):
     ts: str = ""
     user: str | None = None
     bot_id: str | None = None
+    text: str | None = None
     metadata: Metadata | None = None
 
 
@@ -58,16 +59,19 @@ class History:
         self.lack = ""
         """What keeps us from looking, in one line."""
 
-    async def find(self, chat: ChatRef, me: Me, key: str, at: int) -> str:
+    async def find(self, chat: ChatRef, me: Me, key: str, at: int, text: str = "") -> str:
         """The message of ours that was sent with a key after `at` (milliseconds), else ""; with key "" the newest one
-        that was sent with none. Raises SlackClientError.
+        that was sent with none. Where nothing of ours has metadata at all, the newest one that says `text`.
+        Raises SlackClientError.
         """
-        query = {"channel": chat.chat, "oldest": f"{max(0.0, at / 1000 - SKEW):.6f}", "limit": str(PAGE)}
-        query["include_all_metadata"] = "true"
+        query = {"channel": chat.chat, "limit": str(PAGE), "include_all_metadata": "true"}
         method = "conversations.history"
         if chat.thread and not chat.thread.startswith(ASIDE):
             method, query["ts"] = "conversations.replies", chat.thread
-        found = ""
+        if not chat.thread or _dated(chat.thread):
+            query["oldest"] = f"{max(0.0, at / 1000 - SKEW):.6f}"
+        found = same = ""
+        bare = True
         for _ in range(PAGES):
             try:
                 page = await self._client.read(method, query, _PAGE)
@@ -80,6 +84,8 @@ class History:
                 if me.user not in {message.user, ""} and me.bot not in {message.bot_id, ""}:
                     continue
                 told = message.metadata
+                bare = bare and told is None
+                same = message.ts if text and message.text == text else same
                 sent = str(told.event_payload.get("turn", "")) if told and told.event_type == EVENT else ""
                 if sent == key:
                     found = message.ts
@@ -89,4 +95,9 @@ class History:
             if not cursor:
                 break
             query["cursor"] = cursor
-        return found
+        return found or (same if bare else "")
+
+
+def _dated(stamp: str) -> bool:
+    """Whether time stamps are times here: a server that only counts would skip everything since a time."""
+    return len(stamp.partition(".")[0]) >= len("1000000000")

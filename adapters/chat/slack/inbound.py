@@ -59,6 +59,8 @@ class Me(msgspec.Struct, frozen=True):
     bot: str = ""
     app: str = ""
     """"" where nothing told it."""
+    named: bool = False
+    """`team` is but a name: Slack told no id, and which workspaces are others cannot be seen."""
 
 
 def ours(payload: Payload, me: Me) -> bool:
@@ -66,7 +68,7 @@ def ours(payload: Payload, me: Me) -> bool:
     teams = {payload.team_id, payload.team.id if payload.team else None}
     teams |= {given.team_id for given in payload.authorizations or ()}
     known = teams - {None, ""}
-    if known and me.team not in known:
+    if known and me.team not in known and not me.named:
         return False
     return not (me.app and payload.api_app_id and payload.api_app_id != me.app)
 

@@ -175,6 +175,7 @@ def _home(payload: Payload) -> str:
     post = _post(payload)
     if post is None:
         return (payload.user.team_id if payload.user else payload.team_id) or ""
-    return (
-        post.user_team or post.source_team or (post.user_profile.team if post.user_profile else "") or post.team or ""
-    )
+    profile = post.user_profile
+    told = post.user_team or post.source_team or (profile.team if profile else "") or post.team
+    # a message of somebody from elsewhere names their workspace, and the event says that the channel is shared
+    return told or payload.team_id or ""

@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackClientError
 from adapters.chat.slack import needs
 from adapters.chat.slack import routes as signed
 from adapters.chat.slack.asked import Book
-from adapters.chat.slack.client import MYSELF, Answer, Busy, Client, Myself, Times, pause
+from adapters.chat.slack.client import Busy, Client, Times, pause
 from adapters.chat.slack.events import Payload
 from adapters.chat.slack.failures import (
     NO_WAY_IN,
@@ -52,10 +52,12 @@ log = logging.getLogger(__name__)
 
 _TOKEN, _APP_TOKEN = re.compile(r"[\x21-\x7e]+"), re.compile(r"[\x21-\x7e]*")
 _CAP = 200
+UNNAMED = "workspace"
+"""Stands for a workspace of which neither id nor name is told."""
 
 
 class Slack:
-    """One app in one workspace. Over sockets with `app_token`, else by signed HTTP events."""
+    """One app in one workspace: over sockets with `app_token`, by signed HTTP events with `signing_secret`."""
 
     platform = PLATFORM
     traits = Traits(
@@ -123,10 +125,8 @@ class Slack:
         return self._members.lack or self._history.lack
 
     def routes(self) -> list[web.RouteDef]:
-        """What the web server has to mount; empty with sockets."""
-        if self._app_token or not self._secret:
-            return []
-        return signed.routes(self._secret, self._receive, self._client.times)
+        """What the web server has to mount; empty without a secret that proves who calls."""
+        return signed.routes(self._secret, self._receive, self._client.times) if self._secret else []
 
     async def serve(self, accept: Accept, commands: tuple[Command, ...]) -> None:
         """As the port promises. Raises ChatError when only the operator can help."""
@@ -206,9 +206,15 @@ class Slack:
         if reply.chat.thread.startswith(ASIDE):
             return ""
         try:
-            return await self._history.find(reply.chat, self._me, key, reply.at)
+            return await self._history.find(reply.chat, self._me, key, reply.at, self._words(reply, key))
         except SlackClientError as error:
             raise chat_error(error) from None
+
+    def _words(self, reply: Reply, key: str) -> str:
+        """What the part that a key belongs to says, for those who see no blocks."""
+        parts = self.parts(reply)[int(key.rpartition(":")[2]) :]
+        rendered = self._rendered.get((parts[0].body, parts[0].form)) if parts else None
+        return rendered.text if rendered else ""
 
     def _render(self, one: Piece, form: Mode) -> str:
         self._rendered[one.markdown, form] = one
@@ -239,7 +245,7 @@ class Slack:
         self._asking = time.monotonic()
         while True:
             try:
-                told: Answer[Myself] = await self._client.ask("auth.test", MYSELF)
+                told = await self._client.introduce()
             except SlackClientError as error:
                 if word(error) in TOKEN:
                     self._asking = 0.0
@@ -252,7 +258,7 @@ class Slack:
                 break
         self._asking = 0.0
         me = told.value
-        self._me = Me(me.team_id, me.user_id, me.bot_id)
+        self._me = Me(me.team_id or me.team or UNNAMED, me.user_id, me.bot_id, named=not me.team_id)
         self._scopes = told.scopes
         log.info("Slack: @%s in %s", me.user, me.team or me.team_id)
         if lack := self.lack:

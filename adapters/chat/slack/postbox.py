@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackClientError
 
-from adapters.chat.slack.client import ANYTHING, SENT, Client, Unanswered
+from adapters.chat.slack.client import ANYTHING, SENT, Client
 from adapters.chat.slack.format import Mode, Piece
 from adapters.chat.slack.inbound import ASIDE
 from core.messages import Button, ChatRef
@@ -14,6 +14,8 @@ from core.messages import Button, ChatRef
 EVENT = "pieria_turn"
 ACTION_CAP, LABEL_CAP = 2_000, 75
 BUTTONS = 25
+NAMELESS = "nameless"
+"""Stands for the id of a message that cannot be found again: one person alone saw it, or Slack told no id."""
 QUIET = {"unfurl_links": False, "unfurl_media": False}
 """Fetching a link would tell its owner what is being said."""
 
@@ -40,11 +42,8 @@ class Postbox:
         self._unknown[what] = time.monotonic() + self.client.times.latch
 
     async def sent(self, method: str, body: dict[str, Any], timeout: float = 0.0) -> str:
-        """A call that makes a message; its time stamp. Raises SlackClientError."""
-        ts = (await self.client.write(method, body, SENT, timeout=timeout)).ts
-        if not ts:
-            raise Unanswered(f"{method}: the answer names no message")
-        return ts
+        """A call that makes a message; its time stamp, NAMELESS where none is told. Raises SlackClientError."""
+        return (await self.client.write(method, body, SENT, timeout=timeout)).ts or NAMELESS
 
     async def post(
         self, chat: ChatRef, piece: Piece, key: str, buttons: Sequence[Button] = (), *, timeout: float = 0.0

@@ -15,7 +15,7 @@ from adapters.chat.slack.failures import FORM, LOST
 from adapters.chat.slack.format import Mode, Piece, piece, pieces
 from adapters.chat.slack.history import History
 from adapters.chat.slack.inbound import ASIDE, Me
-from adapters.chat.slack.postbox import Postbox, actions, content, metadata
+from adapters.chat.slack.postbox import NAMELESS, Postbox, actions, content, metadata
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.streams import Streams
 from core.messages import Button, Reply
@@ -24,8 +24,6 @@ from core.ports import Part
 log = logging.getLogger(__name__)
 
 SIMPLER: dict[Mode, Mode] = {"markdown": "mrkdwn", "mrkdwn": "plain"}
-WHISPERED = "whispered"
-"""Stands for the id of a message that only one person saw: it has none that could be found again."""
 _CAP = 200
 
 
@@ -124,19 +122,23 @@ class Sending:
     async def _replace(self, frame: Frame, one: Piece) -> bool:
         """Put a message in place of another one; False where that one cannot be edited any more."""
         chat, ts = frame.reply.chat, frame.edit
-        try:
-            await self._postbox.edit(chat, ts, one, frame.key, frame.buttons)
-        except Refused as error:
-            if error.word == "streaming_state_conflict":  # it was left growing by a process that died
-                await self._streams.end(chat.chat, ts)
+        ended = False
+        while True:
+            try:
                 await self._postbox.edit(chat, ts, one, frame.key, frame.buttons)
-                return True
-            if error.word not in LOST:
-                raise
-            if error.word != "message_not_found":
-                await self._postbox.delete(chat, ts)
-            return False
-        return True
+            except Refused as error:
+                if error.word == "streaming_state_conflict" and not ended:  # a process that died left it growing
+                    ended = True
+                    await self._streams.end(chat.chat, ts)
+                    continue
+                if error.word == "unknown_method":
+                    self._postbox.forgo("chat.update")
+                elif error.word not in LOST | {"streaming_state_conflict"}:
+                    raise
+                if error.word != "message_not_found":
+                    await self._postbox.delete(chat, ts)
+                return False
+            return True
 
     async def _whisper(self, frame: Frame, one: Piece) -> str:
         """An answer for the eyes of whoever gave a slash command; openly where Slack cannot whisper."""
@@ -144,7 +146,7 @@ class Sending:
         url = self._book.url(chat, frame.reply.reply_to)
         client = self._postbox.client
         if url and await client.post(url, {"response_type": "ephemeral", "replace_original": False, **body}):
-            return WHISPERED
+            return NAMELESS
         try:
             whisper = {"channel": chat.chat, "user": chat.thread.removeprefix(ASIDE), **body}
             await client.write("chat.postEphemeral", whisper, ANYTHING)
@@ -152,4 +154,4 @@ class Sending:
             if error.word != "unknown_method":
                 raise
             return await self._postbox.post(chat, one, "", frame.buttons)
-        return WHISPERED
+        return NAMELESS

@@ -201,7 +201,7 @@ class Sockets:
                 reason = await fresh.ended()
                 failures = failures + 1 if time.monotonic() - fresh.began < SHORT and reason != "warning" else 0
                 log.debug("a socket ends: %s", reason or "it broke or went silent")
-                if reason == "link_disabled":
+                if reason == "link_disabled" and failures >= WARNED:
                     raise ChatRefusedToken(NO_SOCKETS)
                 if reason not in {"warning", "refresh_requested"}:
                     self._lost, self._line = time.monotonic(), None

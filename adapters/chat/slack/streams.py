@@ -16,7 +16,7 @@ from adapters.chat.slack.client import ANYTHING, Unanswered
 from adapters.chat.slack.failures import ENDED, LOST, NOT_HERE, UNKNOWN, word
 from adapters.chat.slack.format import pieces
 from adapters.chat.slack.pace import Bucket
-from adapters.chat.slack.postbox import Postbox
+from adapters.chat.slack.postbox import NAMELESS, Postbox
 from adapters.chat.slack.settled import MOST, settled
 from core.messages import ChatRef, Partial
 from core.text import balanced
@@ -99,8 +99,11 @@ class Streams:
         try:
             await self._postbox.client.write("chat.stopStream", body, ANYTHING)
         except SlackClientError as error:
-            if word(error) not in ENDED | LOST:
+            if word(error) not in ENDED | LOST | UNKNOWN:
                 raise
+            if word(error) in UNKNOWN:  # what cannot be ended had better not begin
+                for private in (True, False):
+                    self._postbox.forgo(f"chat.startStream {private}")
             return False
         return True
 
@@ -129,6 +132,10 @@ class Streams:
                 self._postbox.forgo(f"chat.startStream {chat.private}")
             await self._edit(partial, growing, now)
             return
+        if started == NAMELESS:  # it cannot be added to
+            self._postbox.forgo(f"chat.startStream {chat.private}")
+            growing.left = True
+            return
         growing.ts, growing.sent, growing.open = started, text, True
         growing.begun = growing.at = now
 
@@ -156,13 +163,20 @@ class Streams:
         except SlackClientError as error:
             if word(error) in ENDED:
                 growing.open, growing.left = False, word(error) == "stopped_by_user"
-                return
-            raise
+            elif word(error) in UNKNOWN:
+                growing.left = True
+            else:
+                raise
+            return
         growing.sent = text
 
     async def _edit(self, partial: Partial, growing: Growing, now: float) -> None:
         every = self._postbox.client.times.every
-        if (growing.at and now - growing.at < every) or not self._edits.take():
+        if (
+            not self._postbox.knows("chat.update")
+            or (growing.at and now - growing.at < every)
+            or not self._edits.take()
+        ):
             return
         shown = pieces(balanced(partial.whole()), self._postbox.form)
         if not shown:
@@ -184,5 +198,7 @@ class Streams:
         except SlackClientError as error:
             if word(error) == "streaming_state_conflict":  # of a program that died
                 await self.end(partial.chat.chat, growing.ts)
-                return
-            raise
+            elif word(error) == "unknown_method" and growing.ts:
+                self._postbox.forgo("chat.update")
+            else:
+                raise

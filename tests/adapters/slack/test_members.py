@@ -76,6 +76,17 @@ async def test_while_slack_does_not_tell_the_message_does(server, notes, ada, fa
     assert (told.vouched, told.name) == (False, "Eve")
 
 
+@pytest.mark.parametrize(("outer", "vouched"), [({}, True), ({"is_ext_shared_channel": True}, False)])
+async def test_a_message_that_names_no_workspace_is_of_the_events_own(server, notes, outer, vouched):
+    engine = Engine()
+    server.fail("users.info", error="unknown_method", times=9)
+    plain = {"type": "message", "channel_type": "im", "channel": "D1", "user": "U1", "text": "hello", "ts": "10.1"}
+    async with adapter(server, notes, engine):
+        server.push(plain, **outer)
+        await server.wait_for(lambda: engine.events)
+    assert engine.events[0].vouched is vouched
+
+
 async def test_a_short_pause_is_waited_for(server, notes, ada):
     server.fail("users.info", status=429, retry_after=1)
     told = await heard(server, notes, ada, times=msgspec.structs.replace(TIMES, member=3.0))

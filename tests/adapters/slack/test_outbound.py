@@ -7,7 +7,7 @@ import slack_sdk.errors
 
 from adapters.chat.slack import client, failures
 from adapters.chat.slack.checks import check
-from adapters.chat.slack.client import base
+from adapters.chat.slack.client import bases
 from adapters.chat.slack.outbound import Slack
 from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable
 from core.messages import Button, ChatRef, Partial, Reply
@@ -281,14 +281,14 @@ async def test_what_cannot_be_a_token_is_refused_at_once(notes):
 
 
 @pytest.mark.parametrize(
-    ("told", "used"),
+    ("told", "tried"),
     [
-        ("https://slack.com/api/", "https://slack.com/api/"),
-        ("https://slack.com/api", "https://slack.com/api/"),
-        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/api/"),
-        ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/api/"),
-        ("http://127.0.0.1:9000/slack/v1", "http://127.0.0.1:9000/slack/v1/"),
+        ("https://slack.com/api/", ["https://slack.com/api/"]),
+        ("https://slack.com/api", ["https://slack.com/api/"]),
+        ("http://127.0.0.1:9000", ["http://127.0.0.1:9000/api/", "http://127.0.0.1:9000/"]),
+        ("http://127.0.0.1:9000/", ["http://127.0.0.1:9000/api/", "http://127.0.0.1:9000/"]),
+        ("http://127.0.0.1:9000/slack/v1", ["http://127.0.0.1:9000/slack/v1/"]),
     ],
 )
-def test_the_address_is_completed(told, used):
-    assert base(told) == used
+def test_the_address_is_completed(told, tried):
+    assert bases(told) == tried

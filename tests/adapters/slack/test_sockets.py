@@ -278,6 +278,35 @@ async def test_sockets_that_are_switched_off_are_told(server, notes):
             await asyncio.wait_for(serving, 5.0)
 
 
+async def disabled(server, times):
+    """Say that the link is disabled, and let it be opened again all the same."""
+    for number in range(1, times + 1):
+        await server.wait_for(
+            lambda number=number: (
+                len(server.called("apps.connections.open")) == number and len(server.sockets.open) == 1
+            )
+        )
+        await server.sockets.open[-1].ws.send_str('{"type":"disconnect","reason":"link_disabled"}')
+
+
+async def test_a_link_that_is_disabled_for_a_moment_is_opened_again(server, notes, dm, ada):
+    engine = Engine()
+    async with adapter(server, notes, engine):
+        await disabled(server, 1)
+        await server.wait_for(lambda: len(server.called("apps.connections.open")) == 2)
+        await dm.say(ada, "hello")
+        await server.wait_for(lambda: engine.texts == ["hello"])
+
+
+async def test_a_link_that_is_disabled_again_and_again_is_told(server, notes):
+    async with session() as shared:
+        slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
+        serving = asyncio.create_task(slack.serve(Engine().accept, ()))
+        await disabled(server, 3)
+        with pytest.raises(ChatRefusedToken, match="Socket Mode"):
+            await asyncio.wait_for(serving, 5.0)
+
+
 async def test_an_app_that_was_taken_out_goes_off(server, notes):
     async with session() as shared:
         slack = Slack(BOT_TOKEN, shared, notes, app_token=APP_TOKEN, api_url=server.url, times=TIMES)
