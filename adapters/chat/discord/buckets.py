@@ -41,11 +41,11 @@ class Told(msgspec.Struct, frozen=True):
         try:
             return cls(
                 headers.get("X-RateLimit-Bucket", ""),
-                int(headers["X-RateLimit-Limit"]),
-                int(headers["X-RateLimit-Remaining"]),
+                int(float(headers["X-RateLimit-Limit"])),
+                int(float(headers["X-RateLimit-Remaining"])),
                 float(headers["X-RateLimit-Reset-After"]),
             )
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return None
 
 

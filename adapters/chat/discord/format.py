@@ -53,21 +53,22 @@ class Piece(msgspec.Struct, frozen=True):
     form: Form
 
 
-def pieces(markdown: str) -> list[Piece]:
-    """The messages that a text needs, in order, each within Discord's limits and none of them empty."""
+def pieces(markdown: str, *, flat: bool = False) -> list[Piece]:
+    """The messages that a text needs, in order, each within Discord's limits and none of them empty; `flat`: without components."""
     if not markdown.strip():
         return []
+    limit = SHORT if flat else LONG
     document = parse(markdown)
     whole = rendered(document)
-    if units(whole) <= LONG:
+    if units(whole) <= limit:
         texts = [whole] if _says(document) else []
     else:
-        texts = [rendered(part) for part in cut(document, lambda part: units(rendered(part)) <= LONG) if _says(part)]
+        texts = [rendered(part) for part in cut(document, lambda part: units(rendered(part)) <= limit) if _says(part)]
     if not texts:  # nothing but marks, such as a line or an empty fence: people read the marks
         texts = [escape(markdown.strip()[at : at + SHORT // 2]) for at in range(0, len(markdown.strip()), SHORT // 2)]
     if len(texts) == 1:
         return [Piece(texts[0], "content" if units(texts[0]) <= SHORT else "components")]
-    return [Piece(text, "components") for text in texts]
+    return [Piece(text, "content" if flat else "components") for text in texts]
 
 
 def units(text: str) -> int:
@@ -160,8 +161,11 @@ def _item(parent: List, item: Item, index: int) -> str:
     marker = f"{parent.start + index}. " if parent.ordered else "- "
     box = "" if item.checked is None else "☑ " if item.checked else "☐ "
     body = _blocks(item.blocks, " " * len(marker), deep=True)
-    if not body or isinstance(item.blocks[0], APART):  # a line with nothing behind its mark is no item to Discord
-        return f"{marker if parent.ordered else '• '}{box}".rstrip() + (f"\n{body}" if body else "")
+    if not body or isinstance(
+        item.blocks[0], (*APART, List)
+    ):  # a line with nothing behind its mark is no item to Discord
+        inner = " " * len(marker) if body and isinstance(item.blocks[0], List) else ""
+        return f"{marker if parent.ordered else '• '}{box}".rstrip() + (f"\n{inner}{body}" if body else "")
     return f"{marker}{box}{body}"
 
 

@@ -25,12 +25,13 @@ from adapters.chat.discord.endings import gateway_error, told
 from adapters.chat.discord.events import Event, Ready
 from adapters.chat.discord.failures import NO_CONTENT, Refused, chat_error
 from adapters.chat.discord.rest import ANYTHING, WAY, Rest, Started, Way, pause
-from core.errors import ChatBusy, ChatRefusedToken, ChatUnreachable
+from core.errors import ChatBusy, ChatRefusedToken, ChatUnreachable, traced
 
 log = logging.getLogger(__name__)
 
 SPENT = "Discord: no new session may begin today."
 GATEWAY = "wss://gateway.discord.gg/"
+LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 KEPT = frozenset(
     (
         *("READY", "RESUMED", "GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE"),
@@ -42,11 +43,24 @@ KEPT = frozenset(
 """What the library keeps account of; the rest would cost time, and a surprise in it would end the session."""
 
 
+NOBODY: Any = {"username": "", "discriminator": "0", "avatar": None}
+"""What the library must know of a user, where a server does not tell."""
+
+
 class Line(discord.AutoShardedClient):
-    """One life of the library's client. `heard` gets each frame as text; `begins` is asked before each new session."""
+    """One life of the library's client. `own` is the gateway that the operator named, if any; `heard` gets each frame as
+    text; `begins` is asked before each new session.
+    """
 
     def __init__(
-        self, rest: Rest, way: Way, heard: Callable[[str], None], begins: Callable[[int], float], **options: Any
+        self,
+        rest: Rest,
+        way: Way,
+        *,
+        own: str,
+        heard: Callable[[str], None],
+        begins: Callable[[int], float],
+        **options: Any,
     ) -> None:
         super().__init__(
             max_messages=None,
@@ -59,9 +73,11 @@ class Line(discord.AutoShardedClient):
             **options,
         )
         self._rest = rest
+        self._own = yarl.URL(own)
         self._heard = heard
         self._begins = begins
         self.http.request = self._ask  # type: ignore[method-assign]
+        self.http.ws_connect = self._connect  # type: ignore[method-assign]
         parsers = self._connection.parsers
         for name in list(parsers):
             if name in KEPT:
@@ -81,11 +97,18 @@ class Line(discord.AutoShardedClient):
     async def login(self, token: str) -> None:
         """Learn who we are. The library's own would also ask for all about the application, which READY tells."""
         user = await self.http.static_login(token)
-        self._connection.user = discord.ClientUser(state=self._connection, data=user)
+        self._connection.user = discord.ClientUser(state=self._connection, data={**NOBODY, **user})
 
     async def _ask(self, route: Route, **_kwargs: Any) -> Any:
         """The library's calls go out by our own client: within the same limits, and without a word in the log."""
         return await self._rest.call(route.method, route.url.removeprefix(Route.BASE), ANYTHING)
+
+    async def _connect(self, url: str, **options: Any) -> Any:
+        """A session is resumed at the address that its beginning told, but never away from the host that the operator named."""
+        asked = yarl.URL(url)
+        if self._own.host and asked.host != self._own.host and not {asked.host, self._own.host} <= LOCAL:
+            url = str(self._own.with_query(asked.query))
+        return await type(self.http).ws_connect(self.http, url, **options)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:  # noqa: ARG002 - the library's shape
         """Wait until a new session may begin."""
@@ -156,8 +179,9 @@ class Gateway:
         line = Line(
             self._rest,
             way,
-            self._frame,
-            self._begin,
+            own=self._url,
+            heard=self._frame,
+            begins=self._begin,
             intents=intents,
             heartbeat_timeout=self._times.silence,
             proxy=_proxy(way.url),
@@ -216,7 +240,10 @@ class Gateway:
             self._ready = self.heard
             log.info("Discord: connected as %s", event.user.username)
         if event is not None and self._take:
-            self._take(event)
+            try:
+                self._take(event)
+            except Exception as error:  # noqa: BLE001 - one event that breaks us must not end the session
+                log.error("an event failed: %s", traced(error))  # noqa: TRY400 - a trace may hold what people said
 
 
 def _point(api: str, gateway: str) -> None:
@@ -255,6 +282,7 @@ def _careful(name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
             if name == "READY":  # these are not told everywhere
                 data.setdefault("shard", [0, 1])
                 data.setdefault("application", {}).setdefault("flags", 0)
+                data["user"] = {**NOBODY, **data["user"]}
             parse(data)
         except Exception as error:  # noqa: BLE001 - the library's parsers may stumble over anything
             log.warning("discord.py cannot read an event of kind %s (%s)", name, type(error).__name__)
@@ -267,7 +295,7 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     proxies = getproxies_environment()
     host = parts.hostname or ""
-    if proxy_bypass(host) or host in {"localhost", "127.0.0.1", "::1"}:
+    if proxy_bypass(host) or host in LOCAL:
         return None
     return proxies.get("https" if parts.scheme == "wss" else "http")
 

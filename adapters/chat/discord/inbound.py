@@ -17,6 +17,8 @@ PLATFORM = "discord"
 QUOTE_CAP = 4_000
 """Characters of a quoted or forwarded text."""
 ADMINISTRATOR, MANAGE_GUILD = 1 << 3, 1 << 5
+ASK = "ask"
+"""The command whose words are the message itself."""
 
 _ORDINARY = (0, 19)
 """Kinds of messages that people write: plain ones and answers. The others tell of pins, calls and newcomers."""
@@ -70,7 +72,7 @@ def message(post: Post, me: Me, spot: Spot) -> Message | None:
         text="/start" if begin else text,
         name=_called(author, post.member),
         message_id=post.id,
-        reply_to=_answered(post),
+        reply_to=answered(post),
         quoted=quoted,
         attachments=attachments,
         addressed=addressed(post, me, spot),
@@ -102,8 +104,9 @@ def command(interaction: Interaction, me: Me, spot: Spot) -> Message | None:
     sender, data = interaction.sender, interaction.data
     if interaction.type != 2 or sender is None or sender.bot or data is None or data.type != 1:
         return None
-    line = " ".join((f"/{data.name}", *(str(option.value) for option in data.options or () if option.value)))
-    if not _ACTION.fullmatch(line):
+    words = " ".join(str(option.value) for option in data.options or () if option.value).strip()
+    line = words if data.name == ASK else f"/{data.name} {words}".rstrip()
+    if not line or (data.name != ASK and not _ACTION.fullmatch(line)):
         return None
     return Message(
         event=f"i:{interaction.id}",
@@ -173,19 +176,29 @@ def event_of(channel: str, post: str) -> str:
 
 def mentioned(post: Post, me: Me, role: str = "") -> bool:
     """Whether somebody calls us by name, or by the role that is ours alone."""
-    return any(one.id == me.id for one in post.mentions) or bool(role and role in post.mention_roles)
+    if post.mentions or post.mention_roles:
+        return any(one.id == me.id for one in post.mentions) or bool(role and role in post.mention_roles)
+    return (
+        f"<@{me.id}>" in post.content or f"<@!{me.id}>" in post.content
+    )  # not everywhere it is also said whom that names
 
 
 def addressed(post: Post, me: Me, spot: Spot) -> bool:
     """Whether a message is meant for us."""
-    answered = post.referenced_message
+    other = post.referenced_message
     return (
         not spot.guild
         or spot.ours
         or mentioned(post, me, spot.role)
         or (post.content.startswith("!") and commands.read(post.content) is not None)
-        or bool(answered and answered.author and answered.author.id == me.id and not _forwards(post))
+        or bool(other and other.author and other.author.id == me.id and not _forwards(post))
     )
+
+
+def answered(post: Post) -> str:
+    """The id of the message that one answers, "" where it answers none."""
+    reference = post.message_reference
+    return (reference.message_id or "") if reference and reference.type == 0 else ""
 
 
 def text_of(post: Post) -> str:
@@ -255,11 +268,6 @@ def _called(user: User, member: Member | None) -> str:
 
 def _forwards(post: Post) -> bool:
     return bool(post.message_reference and post.message_reference.type == 1)
-
-
-def _answered(post: Post) -> str:
-    reference = post.message_reference
-    return (reference.message_id or "") if reference and reference.type == 0 else ""
 
 
 def _quoted(post: Post, me: Me, spot: Spot) -> str:

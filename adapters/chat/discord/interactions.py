@@ -24,8 +24,9 @@ _CAP = 1_000
 
 
 class Ticket(msgspec.Struct):
-    """A command that waits for its answer. `token` is a secret."""
+    """A command that waits for its answer, by the name of its event. In `path` stands its token, a secret."""
 
+    name: str
     path: str
     chat: ChatRef
     until: float
@@ -51,7 +52,7 @@ class Interactions:
         brief = interaction.data is not None and interaction.data.name == "stop"
         until = time.monotonic() + (patience.stop if brief else patience.command)
         path = f"/webhooks/{interaction.application_id}/{interaction.token}/messages/@original"
-        self._tickets[event] = Ticket(path, chat, until)
+        self._tickets[event] = Ticket(event, path, chat, until)
         self._settled[event] = asyncio.Event()
         while len(self._tickets) > _CAP:
             old, _ = self._tickets.popitem(last=False)
@@ -68,12 +69,11 @@ class Interactions:
                 try:
                     await self._rest.call("POST", path, NOTHING, body, timeout=times.acknowledge / 2, patience=0.5)
                     good = True
-                except Refused as refused:
-                    good = refused.code == ACKNOWLEDGED  # by the try before, whose answer got lost
-                    log.debug("an interaction could not be acknowledged: %s", refused.sentence)
-                except ChatError as error:
+                except (Refused, ChatError) as error:
                     log.debug("an interaction could not be acknowledged: %s", error.sentence)
-                    continue
+                    if isinstance(error, ChatError) or error.status >= 500:
+                        continue
+                    good = error.code == ACKNOWLEDGED  # by the try before, whose answer got lost
                 break
         finally:
             if ticket := self._tickets.get(event):
@@ -97,14 +97,14 @@ class Interactions:
 
     def holding(self, message: str) -> Ticket | None:
         """The place in which this message of ours stands, while it can be reached that way."""
-        found = (one for one in self._tickets.values() if one.message == message)
+        found = (one for one in reversed(self._tickets.values()) if one.message == message)
         ticket = next(found, None)
         return ticket if ticket and time.monotonic() < ticket.until else None
 
     async def answer(self, ticket: Ticket, body: dict[str, Any], haste: Haste) -> Sent:
         """Put a message into the place of a command. Raises as Rest.call does."""
         sent = await self._rest.call("PATCH", ticket.path, SENT, body, timeout=haste.timeout, patience=haste.patience)
-        ticket.message = sent.id
+        ticket.message = sent.id or ticket.name
         return sent
 
     async def tidy(self) -> None:

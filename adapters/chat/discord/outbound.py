@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 
 from adapters.chat.discord.failures import HAS_THREAD, REFUSED, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece, pieces
@@ -22,8 +23,8 @@ from adapters.chat.discord.inbound import PLATFORM, Me
 from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.previews import Previews
-from adapters.chat.discord.profile import present
-from adapters.chat.discord.rest import CHANNEL, ME, NOTHING, Rest, Times, pause
+from adapters.chat.discord.profile import introduce, present
+from adapters.chat.discord.rest import CHANNEL, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
 from core.errors import ChatError, ChatRefusedToken, ChatUnreachable, StoreError
 from core.layout import plain
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 NAME = 90
 """Characters of a thread's name, of 100."""
-_TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
+_TOKEN = re.compile(r"[!-~]+")
 _CAP = 500
 
 
@@ -58,7 +59,7 @@ class Discord:
         hint="Markdown with headings, lists and code is shown; tables only up to 60 columns, formulas as plain characters.",
         preview_every=1.2,
         preview_group_every=2.0,
-        readback="key",
+        readback="lookup",
     )
 
     def __init__(
@@ -139,6 +140,7 @@ class Discord:
                     places=places,
                     servers=servers,
                     interactions=self._interactions,
+                    wrote=self._postbox.wrote,
                     seen=seen,
                     accept=accept,
                     beside=beside,
@@ -158,20 +160,18 @@ class Discord:
 
     def parts(self, reply: Reply) -> list[Part]:
         """As the port promises; a part's body is what goes out."""
-        made = pieces(reply.text) or [Piece("…", "content")]
+        made = pieces(reply.text, flat=self._postbox.flat) or [Piece("…", "content")]
         return [DiscordPart(piece.text, piece.form, number=number) for number, piece in enumerate(made)]
 
     async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
         """As the port promises."""
         number = part.number if isinstance(part, DiscordPart) else 0
         form: Form = "components" if part.form == "components" else "content"
-        channel = reply.chat.thread or reply.chat.chat
-        if number and not reply.chat.private and not reply.chat.thread:
-            channel = await self._continued(reply)
+        channel = await self._channel(reply, number)
         answered = "" if number else reply.reply_to
         frame = Frame(channel, reply.chat, key, answered, reply.buttons if last else (), first=not number)
         try:
-            sent = await self._postbox.put(frame, Piece(part.body, form), edit)
+            sent = await self._put(frame, Piece(part.body, form), edit)
         except Refused as refused:
             raise chat_error(refused) from None
         if not number:
@@ -193,16 +193,51 @@ class Discord:
         except (Refused, ChatError) as error:
             log.debug("typing: %s", error.sentence)
 
-    async def find(self, reply: Reply, key: str) -> str:  # noqa: ARG002 - the port's shape
-        """Discord drops copies by key: nothing has to be looked up."""
-        return ""
+    async def find(self, reply: Reply, key: str) -> str:
+        """As the port promises. Discord drops copies by key, but only for some minutes."""
+        parts, number = self.parts(reply), int(key.rpartition(":")[2])
+        if number >= len(parts):
+            return ""
+        part = parts[number]
+        form: Form = "components" if part.form == "components" else "content"
+        frame = Frame(await self._channel(reply, number), reply.chat, key, reply.reply_to)
+        try:
+            return await self._postbox.found(frame, Piece(part.body, form), self._me.id)
+        except (Refused, ChatError) as error:
+            log.debug("an earlier send cannot be looked up: %s", error.sentence)
+            return ""
+
+    async def _channel(self, reply: Reply, number: int) -> str:
+        """Where a part of a reply goes."""
+        apart = number and not reply.chat.private and not reply.chat.thread
+        return await self._continued(reply) if apart else reply.chat.thread or reply.chat.chat
+
+    async def _put(self, frame: Frame, piece: Piece, edit: str) -> str:
+        """Put one part; in several contents, where it turns out that there are no components."""
+        try:
+            return await self._postbox.put(frame, piece, edit)
+        except Refused:
+            if piece.form != "components" or not self._postbox.flat:
+                raise
+        made = pieces(piece.text, flat=True)
+        sent: list[str] = []
+        for number, one in enumerate(made):
+            around = msgspec.structs.replace(
+                frame,
+                key=f"{frame.key}:{number}",
+                reply_to="" if number else frame.reply_to,
+                buttons=frame.buttons if one is made[-1] else (),
+                first=frame.first and not number,
+            )
+            sent.append(await self._postbox.put(around, one, "" if number else edit))
+        return sent[0]
 
     async def _introduce(self) -> Me:
         """Learn who we are; waits for a platform that is away. Raises ChatRefusedToken."""
         failures = 0
         while True:
             try:
-                me = await self._rest.call("GET", "/users/@me", ME)
+                me = await introduce(self._rest)
             except (Refused, ChatError) as error:
                 failure = chat_error(error) if isinstance(error, Refused) else error
                 if isinstance(failure, ChatRefusedToken):

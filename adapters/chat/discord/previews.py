@@ -6,7 +6,7 @@ One try each; where its bucket has no call to spare, a preview is left out, so t
 import time
 from collections import OrderedDict
 
-from adapters.chat.discord.format import LONG, Piece, pieces, units
+from adapters.chat.discord.format import LONG, SHORT, Piece, pieces, units
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.rest import Haste, Times
 from core.messages import Partial
@@ -33,17 +33,17 @@ class Previews:
         self._at[partial.turn] = now
         while len(self._at) > _CAP:
             self._at.popitem(last=False)
-        piece = newest(text)
+        piece = newest(text, flat=self._postbox.flat)
         frame = Frame(partial.chat.thread or partial.chat.chat, partial.chat, f"{partial.turn}:0", partial.reply_to)
         return await self._postbox.put(frame, piece, shown, Haste(self._times.preview, 0.0))
 
 
-def newest(text: str) -> Piece:
+def newest(text: str, *, flat: bool) -> Piece:
     """A text that still grows, rendered for one message: all of it, or its end where it is too long for one."""
-    made = pieces(balanced(text))
+    made = pieces(balanced(text), flat=flat)
     if not made:
         return Piece("…", "content")
     last = made[-1]
-    if len(made) == 1 or units(last.text) > LONG - 3:
+    if len(made) == 1 or units(last.text) > (SHORT if flat else LONG) - 3:
         return last
-    return Piece(f"…\n\n{last.text}", "components")
+    return Piece(f"…\n\n{last.text}", last.form)

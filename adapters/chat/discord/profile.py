@@ -1,4 +1,4 @@
-"""What people see of the bot before it speaks: the commands that Discord offers them, and the link that invites it."""
+"""Who the bot is, and what people see of it before it speaks: the commands that Discord offers them, the link that invites it."""
 
 import asyncio
 import hashlib
@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from adapters.chat.discord.events import User
 from adapters.chat.discord.failures import Refused
-from adapters.chat.discord.rest import APPLICATION, NOTHING, Application, Rest, pause
+from adapters.chat.discord.inbound import ASK
+from adapters.chat.discord.rest import APPLICATION, ME, NOTHING, Application, Rest, pause
 from core.errors import ChatError, StoreError
 from core.notes import Notes
 from core.ports import Command
@@ -20,13 +22,27 @@ PERMISSIONS = 309_237_763_136
 CONTENT = 1 << 18 | 1 << 19
 """Flags of an application that may read messages' content."""
 TRIES = 5
-ARGUMENTS = {"model": ("name", "the model to choose")}
+ARGUMENTS = {"model": ("name", "the model to choose"), ASK: ("question", "what you want to know")}
 """Commands that take something, what it is called, and what it is."""
+OURS = Command(ASK, "ask me something")
+"""A command that only Discord needs: where a message has to mention us, and as the first thing that its menu offers."""
+
+
+async def introduce(rest: Rest) -> User:
+    """Who we are; this finds out which of its addresses the API has. Raises as Rest.call does."""
+    for base in rest.bases:
+        rest.base = base
+        try:
+            return await rest.call("GET", "/users/@me", ME)
+        except Refused as refused:
+            if refused.status != 404 or base == rest.bases[-1]:
+                raise
+    raise AssertionError
 
 
 async def present(rest: Rest, notes: Notes, commands: tuple[Command, ...]) -> None:
     """Register the commands, where they are not the ones that were registered last."""
-    body = [registered(command) for command in commands]
+    body = [registered(command) for command in (OURS, *commands)]
     digest = hashlib.sha256(msgspec.json.encode(body)).digest()
     for failures in range(1, TRIES + 1):
         try:
@@ -47,12 +63,15 @@ async def present(rest: Rest, notes: Notes, commands: tuple[Command, ...]) -> No
 
 async def application(rest: Rest) -> Application:
     """Our application. Raises as Rest.call does."""
-    try:
-        return await rest.call("GET", "/applications/@me", APPLICATION)
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        return await rest.call("GET", "/oauth2/applications/@me", APPLICATION)
+    for path in ("/applications/@me", "/oauth2/applications/@me"):
+        try:
+            return await rest.call("GET", path, APPLICATION)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+    return Application(
+        (await rest.call("GET", "/users/@me", ME)).id
+    )  # all but the oldest bots have their application's id
 
 
 def registered(command: Command) -> dict[str, Any]:
@@ -61,7 +80,7 @@ def registered(command: Command) -> dict[str, Any]:
     entry |= {"contexts": [0, 1], "integration_types": [0]}
     if command.name in ARGUMENTS:
         name, about = ARGUMENTS[command.name]
-        entry["options"] = [{"type": 3, "name": name, "description": about, "required": False}]
+        entry["options"] = [{"type": 3, "name": name, "description": about, "required": command is OURS}]
     return entry
 
 

@@ -24,6 +24,7 @@ from adapters.chat.discord.events import (
     Post,
     Ready,
     Removal,
+    User,
 )
 from adapters.chat.discord.inbound import Me, Spot
 from adapters.chat.discord.interactions import Interactions
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Reception:
-    """`me` is who we are, `accept` is core's, `beside` runs what nobody has to wait for."""
+    """`me` is who we are, `wrote` knows messages of ours, `accept` is core's, `beside` runs what nobody has to wait for."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Reception:
         places: Places,
         servers: Servers,
         interactions: Interactions,
+        wrote: Callable[[str], bool],
         seen: Seen,
         accept: Accept,
         beside: Callable[[Coroutine[Any, Any, None]], None],
@@ -59,6 +61,7 @@ class Reception:
         self._places = places
         self._servers = servers
         self._interactions = interactions
+        self._wrote = wrote
         self._seen = seen
         self._accept = accept
         self._beside = beside
@@ -134,6 +137,8 @@ class Reception:
 
     def _post(self, post: Post) -> None:
         self._rest.buckets.reopen(post.channel_id)
+        if post.referenced_message is None and self._wrote(inbound.answered(post)):
+            post.referenced_message = Post(channel_id=post.channel_id, author=User(self._me.id))
         known = self._places.known(post, self._me)
         aside = known is not None and known.guild and not known.parent
         if aside and known and not inbound.addressed(post, self._me, known):

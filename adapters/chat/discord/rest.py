@@ -92,17 +92,17 @@ class Application(msgspec.Struct):
 
 
 class Sent(msgspec.Struct):
-    """What we read of a message of ours."""
+    """What we read of a message of ours; nothing where an answer is empty."""
 
-    id: str
-    content: str = ""
+    id: str = ""
+    content: str | None = ""
     components: tuple[Component, ...] | None = ()
 
 
 class Limit(msgspec.Struct):
-    """Why we have to wait."""
+    """Why we have to wait; 0 where it stands in the headers only."""
 
-    retry_after: float
+    retry_after: float = 0.0
     is_global: bool = msgspec.field(default=False, name="global")
 
 
@@ -134,7 +134,8 @@ class Rest:
     def __init__(self, token: str, session: aiohttp.ClientSession, api_url: str, times: Times) -> None:
         self.times = times
         self.buckets = Buckets()
-        self.base = based(api_url)
+        self.bases = bases(api_url)
+        self.base = self.bases[0]
         self._session = session
         self._headers = {"Authorization": f"Bot {token}", "User-Agent": AGENT}
         self._json = {**self._headers, "Content-Type": "application/json"}
@@ -160,8 +161,8 @@ class Rest:
         if code := self.buckets.closed(route, major):
             raise Refused(403, code, "refused before, and nothing has changed there")
         outside = path.startswith(("/interactions/", "/webhooks/"))
-        wait = self.times.patience if patience is None else patience
-        bucket = await self.buckets.enter(route, major, keep=int(not wait), patience=wait, outside=outside)
+        patience = self.times.patience if patience is None else patience
+        bucket = await self.buckets.enter(route, major, keep=int(not patience), patience=patience, outside=outside)
         told: Told | None = None
         answered = False
         try:
@@ -171,7 +172,7 @@ class Rest:
             self.buckets.learn(bucket, route, major, told, answered=answered)
         if 200 <= status < 300:
             try:
-                return decoder.decode(payload or b"null")
+                return decoder.decode(payload or b"{}")
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise ChatUnreachable(f"Discord: the answer to {route} cannot be read.", arrived=True) from None
         if status == 429:
@@ -181,13 +182,13 @@ class Rest:
             try:
                 limit = _LIMIT.decode(payload)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                # Not Discord but what stands in front of it.
-                limit = Limit(max(BANNED, _seconds(headers.get("Retry-After", ""))), is_global=True)
+                limit = Limit(is_global=True)  # not Discord but what stands in front of it
+            wait = limit.retry_after or _seconds(headers.get("Retry-After", "")) or BANNED
             if limit.is_global or scope == "global":
-                self.buckets.hold(limit.retry_after)
+                self.buckets.hold(wait)
             else:
-                bucket.empty(limit.retry_after)
-            raise ChatBusy(f"Discord asks us to wait {limit.retry_after:g} s.", retry_after=limit.retry_after)
+                bucket.empty(wait)
+            raise ChatBusy(f"Discord asks us to wait {wait:g} s.", retry_after=wait)
         raise self._refused(route, major, status, payload)
 
     async def _send(
@@ -227,13 +228,13 @@ class Rest:
         return refused
 
 
-def based(url: str) -> str:
-    """The address of version 10 of the API, however much of it was given."""
+def bases(url: str) -> tuple[str, ...]:
+    """Where version 10 of the API may be, the likeliest first: people give more or less of its address."""
     url = url.rstrip("/")
     path = urlsplit(url).path
     if not path:
-        return f"{url}/api/v10"
-    return f"{url}/v10" if path.endswith("/api") else url
+        return (f"{url}/api/v10", url)
+    return (f"{url}/v10", url) if path.endswith("/api") else (url,)
 
 
 def named(method: str, path: str) -> tuple[str, str]:

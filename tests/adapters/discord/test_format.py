@@ -45,6 +45,7 @@ def test_what_only_looks_like_a_mark_is_read_as_it_was_said(text: str) -> None:
         ("***both***", "_**both**_"),
         ("- one\n  - two\n\n3. three\n4. four", "- one\n  - two\n\n3. three\n4. four"),
         ("- [ ] open\n- [x] done", "- ☐ open\n- ☑ done"),
+        ("- - 1\n  - 2\n- 3", "•\n  - 1\n  - 2\n- 3"),
         ("> quoted\n> > deeper\n\nend", "> quoted\n> \n> deeper\n\nend"),
         ("[label](https://a.example/b)", "[label](https://a.example/b)"),
         ("[label](https://a.example/b_(c))", "[label](<https://a.example/b_(c)>)"),

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from adapters.chat.discord import lanes
+from adapters.chat.discord.events import Event, Post
+from adapters.chat.discord.gateway import Gateway
 from adapters.chat.discord.outbound import Discord
-from adapters.chat.discord.rest import Times
+from adapters.chat.discord.rest import Rest, Times
 from adapters.chat.discord.servers import UNHEARD
 from core.errors import ChatRefusedToken
 from core.messages import Deleted, Edited
@@ -360,3 +362,56 @@ async def test_a_server_that_tells_less_is_heard_too(store, people) -> None:
         await wait_until(lambda: bot.texts == ["hello"])
         task.cancel()
         await asyncio.wait((task,))
+
+
+async def test_an_answer_to_us_counts_where_it_is_not_told_whom_it_answers(live, server, general, bob) -> None:
+    async with live() as bot:
+        await wait_until(lambda: bot.chat.space)
+        (ours,) = await bot.send(bot.reply(general, "hello"))
+        for number, answered in ((900, "1"), (901, ours)):
+            body = {"id": str(number), "channel_id": str(general.id), "guild_id": "2001", "type": 19, "content": "and?"}
+            body |= {"author": {"id": "1002", "username": "bob"}, "message_reference": {"message_id": answered}}
+            server.push({"op": 0, "s": number, "t": "MESSAGE_CREATE", "d": body})
+        await wait_until(lambda: bot.messages)
+        assert [message.reply_to for message in bot.messages] == [ours]
+
+
+class Elsewhere(DiscordServer):
+    """It tells an address to resume at that is none of its own."""
+
+    resume_url = "wss://gateway.example/"
+
+
+async def test_a_session_is_not_resumed_away_from_the_host_that_was_named(store, people) -> None:
+    async with (
+        Elsewhere(limits=QUICK) as server,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        line = {"api_url": server.url, "gateway_url": server.gateway_url, "cdn_url": server.cdn_url}
+        bot = Discord(TOKEN, session, Notes(store, people, "discord"), pairing=False, times=TIMES, **line)
+        life = Life(bot)
+        life.task = asyncio.create_task(bot.serve(life.accept, ()))
+        await server.connected()
+        await server.gateway.reconnect()
+        await wait_until(lambda: server.gateway.resumes)
+        life.task.cancel()
+
+
+async def test_an_event_that_breaks_us_does_not_end_the_session(server, chat, ada, caplog) -> None:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        heard: list[str] = []
+
+        def take(event: Event) -> None:
+            if isinstance(event, Post):
+                heard.append(event.content)
+                assert event.content != "one"
+
+        gateway = Gateway(Rest(TOKEN, session, server.url, TIMES), TOKEN, server.gateway_url)
+        running = asyncio.create_task(gateway.run(take))
+        await server.connected()
+        await chat.say(ada, "one")
+        await chat.say(ada, "two")
+        await wait_until(lambda: heard == ["one", "two"])
+        assert len(server.gateway.identifies) == 1
+        assert "an event failed" in caplog.text
+        running.cancel()

@@ -51,6 +51,8 @@ def test_a_code_behind_start_is_kept_apart_in_private() -> None:
 def test_in_a_server_only_what_is_meant_for_us_is_addressed() -> None:
     assert not read(ROOM).addressed
     assert read(ROOM, content="<@42> hi", mentions=[BOT]).addressed
+    assert read(ROOM, content="<@42> hi").addressed
+    assert not read(ROOM, content="`<@42>` hi <@1002>", mentions=[{"id": "1002"}]).addressed
     assert read(ROOM, content="<@&77> hi", mention_roles=["77"]).addressed
     assert read(ROOM, content="!help").addressed
     assert not read(ROOM, content="!important").addressed

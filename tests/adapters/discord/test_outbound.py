@@ -95,6 +95,19 @@ async def test_a_send_in_doubt_is_seen_once(live, server, chat) -> None:
         assert shown(chat) == ["once"]
 
 
+async def test_an_earlier_send_is_found_by_its_words_behind_what_it_answers(live, server, chat, ada) -> None:
+    async with live() as bot:
+        await bot.send(bot.reply(chat, "the **answer**"))
+        await chat.say(ada, "again")
+        await wait_until(lambda: bot.texts == ["again"])
+        reply = bot.reply(chat, "the **answer**", turn="t2", reply_to=bot.messages[0].message_id)
+        assert await bot.chat.find(reply, "t2:0") == ""
+        (second,) = await bot.send(reply)
+        assert await bot.chat.find(reply, "t2:0") == second
+        server.fail("GET /channels/{id}/messages", status=502)
+        assert await bot.chat.find(reply, "t2:0") == ""
+
+
 async def test_a_preview_in_doubt_becomes_the_final(live, server, chat) -> None:
     async with live() as bot:
         reply = bot.reply(chat, "The whole answer.")
@@ -188,6 +201,25 @@ async def test_a_command_is_answered_in_its_own_place(live, server, chat, ada) -
         assert shown(chat) == ["the answer"]
 
 
+async def test_what_is_asked_by_command_is_a_message_that_is_answered_in_its_place(live, server, general, bob) -> None:
+    async with live() as bot:
+        await wait_until(lambda: server.commands.get(None))
+        begun = await general.command(bob, "ask", {"question": "what is 2 * 3?"})
+        await wait_until(lambda: bot.messages)
+        assert bot.texts == ["what is 2 * 3?"]
+        await bot.send(bot.reply(general, "6", reply_to=bot.messages[0].message_id))
+        assert [message.text for message in begun.shown] == ["6"]
+
+
+async def test_a_command_is_acknowledged_although_the_first_try_fails(live, server, chat, ada) -> None:
+    async with live() as bot:
+        await wait_until(lambda: server.commands.get(None))
+        server.fail("POST /interactions/{id}/{token}/callback", status=503)
+        begun = await chat.command(ada, "help")
+        await wait_until(lambda: begun.answered == 5)
+        await wait_until(lambda: bot.texts == ["/help"])
+
+
 async def test_a_command_is_acknowledged_although_the_store_is_away(live, server, chat, ada) -> None:
     async with live() as bot:
         await wait_until(lambda: server.commands.get(None))
@@ -234,7 +266,7 @@ async def test_commands_are_registered_once(live, server) -> None:
     async with live():
         await wait_until(lambda: len(server.gateway.identifies) == 2)
     assert len(server.called("PUT /applications/{app}/commands")) == 1
-    assert {one["name"] for one in server.commands[None]} == {"help", "stop", "model"}
+    assert {one["name"] for one in server.commands[None]} == {"ask", "help", "stop", "model"}
 
 
 async def test_check_says_who_we_are_and_how_to_invite_us(server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.chat.discord import buckets as limits
 from adapters.chat.discord.buckets import Bucket, Told
 from adapters.chat.discord.failures import Refused
-from adapters.chat.discord.rest import ME, NOTHING, SENT, Rest, Times, based, named
+from adapters.chat.discord.rest import ME, NOTHING, SENT, Rest, Times, bases, named
 from core.errors import ChatBusy, ChatUnreachable
 from tests.servers.discord import TOKEN, DiscordServer
 from tests.servers.discord_api.limits import Limits
@@ -33,17 +33,17 @@ async def say(rest: Rest, chat, text: str, **more):
 
 
 @pytest.mark.parametrize(
-    ("given", "base"),
+    ("given", "tried"),
     [
-        ("http://h:1", "http://h:1/api/v10"),
-        ("http://h:1/", "http://h:1/api/v10"),
-        ("https://discord.com/api", "https://discord.com/api/v10"),
-        ("https://discord.com/api/v10/", "https://discord.com/api/v10"),
-        ("http://h/mine", "http://h/mine"),
+        ("http://h:1", ("http://h:1/api/v10", "http://h:1")),
+        ("http://h:1/", ("http://h:1/api/v10", "http://h:1")),
+        ("https://discord.com/api", ("https://discord.com/api/v10", "https://discord.com/api")),
+        ("https://discord.com/api/v10/", ("https://discord.com/api/v10",)),
+        ("http://h/mine", ("http://h/mine",)),
     ],
 )
-def test_an_address_may_be_given_in_part(given: str, base: str) -> None:
-    assert based(given) == base
+def test_an_address_may_be_given_in_part(given: str, tried: tuple[str, ...]) -> None:
+    assert bases(given) == tried
 
 
 def test_a_route_is_named_without_ids_and_secrets() -> None:
@@ -109,10 +109,10 @@ async def test_a_global_429_stops_every_call(server, rest, chat) -> None:
 
 
 async def test_a_429_of_what_stands_in_front_stops_every_call_for_long(server, rest, chat) -> None:
-    server.fail(POST, cloudflare=True, retry_after=1)
+    server.fail(POST, cloudflare=True, retry_after=90)
     with pytest.raises(ChatBusy) as busy:
         await say(rest, chat, "a")
-    assert busy.value.retry_after >= 60.0
+    assert busy.value.retry_after == 90.0
     with pytest.raises(ChatBusy):
         await rest.call("GET", "/users/@me", ME)
     assert not server.called("GET /users/@me")

@@ -51,6 +51,12 @@ class Listening(Discord):
         self.finals.add(sent)
         return sent
 
+    async def find(self, reply: Reply, key: str) -> str:
+        found = await super().find(reply, key)
+        if found:
+            self.finals.add(found)
+        return found
+
 
 class DiscordPlace:
     """Direct messages and a server of people."""
