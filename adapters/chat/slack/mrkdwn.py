@@ -44,5 +44,6 @@ MRKDWN = Ink(
     link=_mrkdwn_link,
     heading=lambda inner, _level: _styled("*", inner),
     fence=lambda text, _language: f"```\n{escaped(text).replace('``', f'`{JOINER}`')}\n```",
-    quote=lambda inner, _depth: re.sub(r"^", "> ", inner, flags=re.MULTILINE) if "```" not in inner else inner,
+    # quotes do not nest, and what people wrote has no bare bracket
+    quote=lambda inner, _depth: re.sub(r"^(?:> )?", "> ", inner, flags=re.MULTILINE) if "```" not in inner else inner,
 )

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 
 import aiohttp
+from aiohttp import web
 
 from adapters.chat.slack.client import Times
 from adapters.chat.slack.outbound import Slack
+from adapters.chat.slack.routes import PATH
 from core.commands import commands
 from core.errors import StoreError
 from core.messages import ChatRef, Message, Partial, Reply
-from tests.servers.slack import APP_TOKEN, BOT_TOKEN
+from tests.servers.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 from tests.servers.slack_api.faults import Limits
 
 TIMES = Times(
@@ -75,6 +77,25 @@ async def adapter(server, notes, engine=None, times=TIMES, **more):
             serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+
+
+@contextlib.asynccontextmanager
+async def called(server, notes, engine, *, verify=True):
+    """The adapter behind a web server of the test; the platform posts to it. Yields the adapter and its address."""
+    async with adapter(server, notes, engine, app_token="", signing_secret=SIGNING_SECRET) as slack:
+        app = web.Application()
+        app.add_routes(slack.routes())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
+        try:
+            await server.wait_for(lambda: slack._reception)
+            await server.deliver_http(url, SIGNING_SECRET, verify=verify)
+            yield slack, url
+        finally:
+            server.posts.url = ""
+            await runner.cleanup()
 
 
 def ref(chat, thread=""):

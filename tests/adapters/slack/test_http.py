@@ -1,18 +1,16 @@
-"""The address that Slack calls: the forged are refused before anything is read, and nothing is acknowledged too early."""
+"""The address that Slack calls: nothing is acknowledged before it is durable, and what makes no sense is told so."""
 
 import asyncio
-import contextlib
 import io
 import time
 
 import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
 
 from adapters.chat.slack.routes import CAP, PATH, fresh, sign
 from core.messages import Button, Pressed
-from tests.adapters.slack.bench import Engine, adapter, say
+from tests.adapters.slack.bench import Engine, adapter, called, say
 from tests.servers.slack import SIGNING_SECRET
 
 EVENT = {
@@ -22,25 +20,6 @@ EVENT = {
     "event_id": "Ev9",
     "event": {"type": "message", "channel": "D9", "channel_type": "im", "user": "U1", "text": "hi", "ts": "9.1"},
 }
-
-
-@contextlib.asynccontextmanager
-async def called(server, notes, engine, *, verify=True):
-    """The adapter behind a web server of the test; the platform posts to it. Yields the adapter and its address."""
-    async with adapter(server, notes, engine, app_token="", signing_secret=SIGNING_SECRET) as slack:
-        app = web.Application()
-        app.add_routes(slack.routes())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
-        try:
-            await server.wait_for(lambda: slack._reception)
-            await server.deliver_http(url, SIGNING_SECRET, verify=verify)
-            yield slack, url
-        finally:
-            server.posts.url = ""
-            await runner.cleanup()
 
 
 async def posted(url, body, kind="application/json", headers=None, secret=SIGNING_SECRET, stamp=None):
@@ -99,43 +78,6 @@ async def test_while_the_store_is_away_it_is_503_and_the_order_is_kept(server, n
 
 
 @pytest.mark.parametrize(
-    "how",
-    [
-        {"secret": "another"},
-        {"signed": False},
-        {"signature": "v0=" + "0" * 64},
-        {"signature": ""},
-        {"signature": "ä"},
-        {"age": 301.0},
-        {"age": -302.0},
-        {"timestamp": "soon"},
-        {"timestamp": ""},
-        {"timestamp": "１７６０００００００"},
-        {"timestamp": "1e9"},
-        {"length": 20},
-    ],
-)
-async def test_the_forged_and_the_old_are_refused(server, notes, how):
-    engine = Engine()
-    async with called(server, notes, engine):
-        with contextlib.suppress(UnicodeEncodeError):
-            status, _ = await server.post_raw(EVENT, **how)
-            assert status == 403
-    assert engine.tries == []
-
-
-async def test_a_doubled_header_is_refused(server, notes):
-    engine = Engine()
-    async with called(server, notes, engine) as (_, url):
-        body, stamp = b"{}", str(int(time.time()))
-        for twice in ("X-Slack-Signature", "X-Slack-Request-Timestamp"):
-            head = [("Content-Type", "application/json"), ("X-Slack-Request-Timestamp", stamp)]
-            head += [("X-Slack-Signature", sign(SIGNING_SECRET, stamp, body))]
-            head += [(twice, dict(head)[twice])]
-            assert await posted(url, body, headers=head) == 403
-
-
-@pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
         (b"{}", "text/plain", 415),
@@ -155,14 +97,6 @@ async def test_what_is_signed_and_senseless_is_told_so(server, notes, body, kind
     async with called(server, notes, engine) as (_, url):
         assert await posted(url, body, kind) == status
     assert engine.tries == []
-
-
-async def test_a_packed_body_is_refused(server, notes):
-    async with called(server, notes, Engine()) as (_, url):
-        stamp = str(int(time.time()))
-        head = {"Content-Type": "application/json", "Content-Encoding": "gzip", "X-Slack-Request-Timestamp": stamp}
-        head["X-Slack-Signature"] = sign(SIGNING_SECRET, stamp, b"{}")
-        assert await posted(url, b"{}", headers=head) == 415
 
 
 async def test_a_body_that_does_not_come_is_given_up(server, notes):
