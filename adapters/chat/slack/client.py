@@ -186,7 +186,7 @@ class Client:
                 timeout=limits,
                 allow_redirects=False,
             ) as response:
-                return response.status == 200
+                return 200 <= response.status < 300
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return False
 
@@ -210,7 +210,7 @@ class Client:
                 verb, self._base + method, data=data, params=params, headers=head, timeout=limits, allow_redirects=False
             ) as response:
                 status, payload = response.status, await response.read()
-                wait, scopes = response.headers.get("Retry-After", ""), response.headers.get("x-oauth-scopes", "")
+                wait, scopes = _wait(response.headers), response.headers.get("x-oauth-scopes", "")
         # Chained errors would show what was sent: each is replaced, not wrapped.
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise Unreached(f"{method}: no connection ({type(error).__name__})") from None
@@ -219,7 +219,7 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unanswered(f"{method}: the connection broke ({type(error).__name__})") from None
         if status == 429:
-            raise Busy(method, max(0.1, float(wait)) if wait.replace(".", "", 1).isdecimal() else 1.0)
+            raise Busy(method, wait)
         try:
             told = _TOLD.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -229,7 +229,7 @@ class Client:
             raise Unanswered(f"{method}: status {status} without a reason") from None
         if not told.ok:
             if told.error == "ratelimited":
-                raise Busy(method, 1.0)
+                raise Busy(method, wait)
             more = (told.response_metadata or {}).get("messages") or told.errors
             said = told.error or ("unknown_method" if status in _NO_METHOD else f"status_{status}")
             raise Refused(method, said, told.needed or "; ".join(map(str, more))[:500])
@@ -237,3 +237,9 @@ class Client:
             return Answer(decoder.decode(payload), scopes)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Unanswered(f"{method}: the answer cannot be read") from None
+
+
+def _wait(headers: Mapping[str, str]) -> float:
+    """Seconds that we are asked to wait."""
+    told = headers.get("Retry-After", "")
+    return max(0.1, float(told)) if told.replace(".", "", 1).isdecimal() else 1.0

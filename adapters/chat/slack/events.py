@@ -12,19 +12,19 @@ class Profile(msgspec.Struct):
     real_name: str | None = None
     display_name: str | None = None
     team: str | None = None
-    is_restricted: bool = False
-    is_ultra_restricted: bool = False
+    is_restricted: bool | None = None
+    is_ultra_restricted: bool | None = None
 
 
 class File(msgspec.Struct):
     """A file that was shared."""
 
-    id: str
+    id: str = ""
     name: str | None = None
     mimetype: str | None = None
     subtype: str | None = None
-    size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
-    duration_ms: float = 0
+    size: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] | None = None
+    duration_ms: float | None = None
 
 
 class Post(msgspec.Struct):
@@ -66,7 +66,6 @@ class Event(Post):
     event_ts: str | None = None
     inviter: str | None = None
     tab: str | None = None
-    streaming_message_ts: list[str] | None = None
     assistant_thread: Thread | None = None
 
 
@@ -87,7 +86,6 @@ class Named(msgspec.Struct):
 class Action(msgspec.Struct):
     """What was pressed."""
 
-    action_id: str = ""
     value: str | None = None
 
 
@@ -98,7 +96,7 @@ class Container(msgspec.Struct):
     channel_id: str | None = None
     message_ts: str | None = None
     thread_ts: str | None = None
-    is_ephemeral: bool = False
+    is_ephemeral: bool | None = None
 
 
 class Payload(msgspec.Struct):
@@ -110,7 +108,7 @@ class Payload(msgspec.Struct):
     event_id: str | None = None
     event: Event | None = None
     authorizations: list[Authorization] | None = None
-    is_ext_shared_channel: bool = False
+    is_ext_shared_channel: bool | None = None
     challenge: str | None = None
     # a press
     team: Named | None = None
@@ -127,14 +125,13 @@ class Payload(msgspec.Struct):
     user_id: str | None = None
     user_name: str | None = None
     channel_id: str | None = None
-    channel_name: str | None = None
 
     @property
     def lane(self) -> str:
         """The place whose events stay in order."""
         event = self.event
         if event:
-            return event.channel if isinstance(event.channel, str) else event.user or ""
+            return event.channel or event.user or ""
         return self.channel_id or (self.channel.id if self.channel else "") or (self.user.id if self.user else "")
 
     @property

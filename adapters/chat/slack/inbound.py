@@ -255,4 +255,4 @@ def _attachment(file: File) -> Attachment | None:
         kind = "audio"
     elif mime.startswith("video/") or file.subtype == "slack_video":
         kind = "video"
-    return Attachment(kind, file.id, mime, file.name or "", max(file.size, 0), max(file.duration_ms, 0) / 1000)
+    return Attachment(kind, file.id, mime, file.name or "", file.size or 0, max(file.duration_ms or 0.0, 0.0) / 1000)

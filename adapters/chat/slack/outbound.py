@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -18,9 +18,9 @@ import msgspec
 from aiohttp import web
 from slack_sdk.errors import SlackClientError
 
-from adapters.chat.slack import needs
 from adapters.chat.slack import routes as signed
 from adapters.chat.slack.asked import Book
+from adapters.chat.slack.checks import missing
 from adapters.chat.slack.client import Busy, Client, Times, pause
 from adapters.chat.slack.events import Payload
 from adapters.chat.slack.failures import (
@@ -120,8 +120,8 @@ class Slack:
     @property
     def lack(self) -> str:
         """What the operator should change, in one line; "" while nothing is amiss."""
-        if missing := needs.missing(self._scopes):
-            return f"The app lacks {', '.join(missing)}: install it again from deploy/slack-manifest.yaml."
+        if lacking := missing(self._scopes):
+            return f"The app lacks {', '.join(lacking)}: install it again from deploy/slack-manifest.yaml."
         return self._members.lack or self._history.lack
 
     def routes(self) -> list[web.RouteDef]:
@@ -230,7 +230,7 @@ class Slack:
             self._me = reception.me = msgspec.structs.replace(self._me, app=self._sockets.app)
         await reception.receive(payload)
 
-    async def _hear(self, beside: Any) -> ChatError | None:
+    async def _hear(self, beside: Callable[[Coroutine[Any, Any, None]], None]) -> ChatError | None:
         if not self._app_token:
             await asyncio.Event().wait()
         self._sockets = Sockets(self._client, self._app_token, self._receive, beside)

@@ -147,6 +147,12 @@ def test_files_come_as_handles_without_an_address():
     )
 
 
+def test_a_file_of_which_nothing_is_told_costs_no_word():
+    files = [{"name": None, "size": None, "duration_ms": None}]
+    told = heard(message(subtype="file_share", text="look", files=files))
+    assert (told.text, told.attachments) == ("look", (Attachment("document", ""),))
+
+
 def test_a_shared_message_is_a_quotation_and_an_unfurled_link_is_none():
     attachments = [{"is_share": True, "text": "what &lt;they&gt; said"}, {"from_url": "https://a", "text": "a page"}]
     told = heard(message(text="", attachments=attachments))

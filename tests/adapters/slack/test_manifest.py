@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adapters.chat.slack import needs
+from adapters.chat.slack.checks import SCOPES
 from adapters.chat.slack.home import PROMPTS
 from adapters.chat.slack.inbound import COMMAND, EVENTS
 
@@ -55,7 +55,7 @@ def manifest():
 
 
 def test_it_asks_for_the_scopes_that_the_code_names():
-    assert manifest()["oauth_config"]["scopes"]["bot"] == sorted(needs.SCOPES)
+    assert manifest()["oauth_config"]["scopes"]["bot"] == sorted(SCOPES)
 
 
 def test_it_subscribes_to_the_events_that_the_code_reads():

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from adapters.chat.slack.checks import check
 from adapters.chat.slack.events import payload
-from core.errors import ChatUnreachable
+from core.errors import ChatBusy, ChatUnreachable
 from core.messages import ChatRef, Partial, Reply
 from tests.adapters.slack.bench import Engine, adapter, session
 from tests.conftest import wait_until
@@ -22,11 +22,12 @@ SECRET = "plain"
 class Plain:
     """Keeps what was posted; `prefix` is where its methods stand, `told` what auth.test tells besides."""
 
-    def __init__(self, *, prefix="/api", known=("chat.postMessage",), stamps=True, drop=0, **told):
+    def __init__(self, *, prefix="/api", known=("chat.postMessage",), stamps=True, drop=0, busy=False, **told):
         self.prefix = prefix
         self.known = {"auth.test", *known}
         self.stamps = stamps
         self.drop = drop
+        self.busy = busy
         self.told = {"team_id": "T1"} | told
         self.said = {}
         self.asked = []
@@ -53,6 +54,9 @@ class Plain:
         method = request.match_info["method"]
         given = dict(request.query) or (await request.json() if request.can_read_body else {})
         self.asked.append((method, given))
+        if self.busy and method != "auth.test":
+            self.busy = False
+            return web.json_response({"ok": False, "error": "ratelimited"}, headers={"Retry-After": "7"})
         if method not in self.known:
             return web.json_response({"ok": False, "error": "unknown_method"})
         match method:
@@ -128,6 +132,13 @@ async def test_a_message_without_an_id_is_sent_all_the_same(notes):
     async with served(notes, stamps=False) as (plain, slack):
         assert await send(slack)
     assert list(plain.said.values()) == ["hello there"]
+
+
+async def test_a_wait_that_comes_with_status_200_is_kept(notes):
+    async with served(notes, busy=True) as (_, slack):
+        with pytest.raises(ChatBusy) as caught:
+            await send(slack)
+    assert caught.value.retry_after == 7
 
 
 @pytest.mark.parametrize("streams", [("chat.startStream",), ("chat.startStream", "chat.appendStream")])
