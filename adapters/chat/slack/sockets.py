@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 WARNED = 3
 """Failures in a row after which the operator is told."""
-SHORT = 5.0
-"""Seconds; a socket that lived no longer counts as a failure."""
+SHORT = 1.0
+"""Seconds; a socket that lived no longer and said nothing counts as a failure."""
 WAITING = 5_000
 """Events that may wait for the store; what comes beyond is left to Slack."""
 TRIES = 3
@@ -75,6 +75,8 @@ class Line:
         """Why Slack said good-bye."""
         self.app = ""
         """The app whose socket this is."""
+        self.heard = False
+        """It has carried something."""
         self.began = time.monotonic()
 
     async def open(self, url: str) -> None:
@@ -154,14 +156,17 @@ class Line:
         envelope = events.envelope(message.data)
         if envelope is None:
             log.debug("a frame that is no envelope is left out")
-        elif envelope.type == "hello":
+            return
+        if envelope.type == "hello":
             app = (envelope.connection_info or {}).get("app_id")
             self.app = app if isinstance(app, str) else ""
         elif envelope.type == "disconnect":
             self.reason = envelope.reason or "refresh_requested"
             self._bye.set()
+            return
         elif envelope.envelope_id:
             self._take(envelope, self)
+        self.heard = True
 
 
 class Sockets:
@@ -191,7 +196,7 @@ class Sockets:
 
     async def run(self) -> NoReturn:
         """Hear until cancelled. Raises ChatRefusedToken when only the operator can help, nothing else."""
-        failures = 0
+        failures = disabled = 0
         try:
             while True:
                 fresh = await self._open(failures)
@@ -199,9 +204,11 @@ class Sockets:
                 if old:
                     await old.close()
                 reason = await fresh.ended()
-                failures = failures + 1 if time.monotonic() - fresh.began < SHORT and reason != "warning" else 0
+                short = time.monotonic() - fresh.began < SHORT and reason != "warning"
+                failures = (1 if fresh.heard else failures + 1) if short else 0
                 log.debug("a socket ends: %s", reason or "it broke or went silent")
-                if reason == "link_disabled" and failures >= WARNED:
+                disabled = disabled + 1 if short and reason == "link_disabled" else 0
+                if disabled == WARNED:
                     raise ChatRefusedToken(NO_SOCKETS)
                 if reason not in {"warning", "refresh_requested"}:
                     self._lost, self._line = time.monotonic(), None

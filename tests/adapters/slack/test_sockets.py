@@ -289,6 +289,17 @@ async def disabled(server, times):
         await server.sockets.open[-1].ws.send_str('{"type":"disconnect","reason":"link_disabled"}')
 
 
+async def test_sockets_that_are_closed_again_and_again_are_opened_without_growing_pauses(server, notes, dm, ada):
+    engine = Engine()
+    async with adapter(server, notes, engine, times=msgspec.structs.replace(TIMES, backoff=0.1, backoff_cap=60.0)):
+        for number in range(9):
+            await server.wait_for(lambda: server.sockets.open)
+            await dm.say(ada, str(number))
+            await server.wait_for(lambda number=number: str(number) in engine.texts)
+            await server.sockets.drop()
+        await server.wait_for(lambda: server.sockets.open, timeout=2.0)
+
+
 async def test_a_link_that_is_disabled_for_a_moment_is_opened_again(server, notes, dm, ada):
     engine = Engine()
     async with adapter(server, notes, engine):
