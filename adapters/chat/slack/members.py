@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MENTIONED = 12
 """People whose names are looked up for one message; whoever else it mentions is shown by id."""
+PAUSE = 10.0
+"""Seconds after which Slack is asked again that did not answer in time: messages wait to be acknowledged meanwhile."""
 _CAP = 10_000
 _DAY = 86_400.0
 
@@ -100,6 +102,7 @@ class Members:
                     return self._keep(who, _member(await self._ask(who), team, _home(payload) or team))
             except TimeoutError:
                 log.debug("users.info: no answer in time")
+                self._left_alone = time.monotonic() + PAUSE
             except SlackClientError as error:
                 self._failed(error)
         return known if since and now - since < _DAY else told(payload, team)

@@ -93,6 +93,17 @@ async def test_a_short_pause_is_waited_for(server, notes, ada):
     assert told.zone == "Europe/Vienna"
 
 
+async def test_a_slack_that_does_not_answer_holds_up_one_message_not_all(server, notes, dm, ada):
+    engine = Engine()
+    server.fail("users.info", times=9, lag=5.0)
+    async with adapter(server, notes, engine):
+        for number in range(4):
+            await dm.say(ada, str(number))
+        await server.wait_for(lambda: len(engine.events) == 4)
+    assert len(server.called("users.info")) <= 1
+    assert [event.vouched for event in engine.events] == [True] * 4
+
+
 async def test_a_missing_scope_is_told_to_the_operator_and_left_alone(server, notes, dm, ada):
     engine = Engine()
     server.fail("users.info", error="missing_scope", times=9)
