@@ -4,13 +4,14 @@
 #   make chat      the terminal; echo "..." | make chat prints the reply alone
 #   make install   the bootstrap alone: .venv/bin/pieria is the program
 #   make test      all tests, in parallel; LONG=1 adds the long forms
+#   make chaos     a minute of kills and pauses in front of three platforms, counted; LONG=1 takes longer, SEED=n repeats
 #   make check     format, lint, types, import contracts, internal links
 
 PYTHON ?= python3
 VENV := .venv
 INPUTS := uv.lock pyproject.toml deploy/bootstrap.py
 
-.PHONY: run chat install test check
+.PHONY: run chat install test chaos check
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := run
@@ -25,6 +26,9 @@ install: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -n auto --dist loadgroup
+
+chaos: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.chaos
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check --quiet .

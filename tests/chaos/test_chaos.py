@@ -1,0 +1,45 @@
+"""A few seconds of chaos on all three platforms, and the ledger, which must see what it is there to see."""
+
+import os
+import random
+from pathlib import Path
+
+import aiohttp
+
+from tests.chaos.ledger import Ledger
+from tests.chaos.people import DONE, People
+from tests.chaos.platforms import Telegram
+from tests.chaos.soak import Plan, soak
+from tests.servers.models import ModelServer
+from tests.servers.telegram import TOKEN
+
+
+async def test_two_kills_lose_double_and_disorder_nothing_on_any_platform(tmp_path: Path) -> None:
+    plan = Plan(private=3, groups=1, rate=5.0, acts=("kill", "store kill"), gap=1.0)
+    result = await soak(plan, int(os.environ.get("SEED") or 1), tmp_path / "data")
+    assert not result.bad, "\n".join([*map(str, result.verdicts), *result.findings, *result.story, result.output])
+    assert all(verdict.said > 4 for verdict in result.verdicts)
+
+
+async def test_the_ledger_counts_what_is_lost_doubled_marked_left_over_and_out_of_order() -> None:
+    platform = Telegram(1, 0)
+    async with ModelServer() as models, platform.server, aiohttp.ClientSession() as session:
+        people = People([platform], random.Random(1))
+        ledger = Ledger([platform], people, models)
+        for _ in range(5):
+            await people.greet()
+        chat = platform.places[0].chat.id
+        for text in (
+            f"Answer to m00001. {DONE}",
+            f"Answer to m00001. {DONE}",
+            f"(Sent again: I could not tell.) Answer to m00001. {DONE}",
+            f"Answer to m00003. {DONE}",
+            f"Answer to m00002. {DONE}",
+            "Answer to m00004. wo",
+        ):
+            await session.post(f"{platform.server.url}/bot{TOKEN}/sendMessage", json={"chat_id": chat, "text": text})
+        assert not ledger.settled
+        (verdict,) = ledger.judge()
+    told = (verdict.said, verdict.lost, verdict.copies, verdict.marked, verdict.stray, verdict.disorder)
+    assert told == (5, 2, 1, 1, 1, 1)
+    assert verdict.bad
