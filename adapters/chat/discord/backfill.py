@@ -15,7 +15,7 @@ from adapters.chat.discord.events import Channel, Guild, Post
 from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.lanes import Lanes
 from adapters.chat.discord.rest import POSTS, Rest, pause
-from adapters.chat.discord.seen import Seen, moment
+from adapters.chat.discord.seen import FIRST, Seen, moment
 from core.errors import ChatBusy, ChatError
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ class Backfill:
 
     async def _page(self, missed: "Missed") -> list[Post]:
         """The next messages, oldest first; none where they cannot be had."""
-        after = max(missed.after, moment(time.time() - self._rest.times.old))
+        oldest = moment(time.time() - self._rest.times.old) if missed.after >= FIRST else 0
+        after = max(missed.after, oldest)
         query = {"after": str(after), "limit": str(PAGE)}
         for failures in range(1, TRIES + 1):
             try:

@@ -5,12 +5,14 @@ No figure of a bucket is written here. A bucket that is not known yet lets one c
 """
 
 import asyncio
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 
 import msgspec
 
+from adapters.chat.discord.recent import keep
 from core.errors import ChatBusy, ChatUnreachable
 
 GLOBAL = 50
@@ -23,8 +25,6 @@ BANNED = 60.0
 """Seconds, at least, when what stands in front of Discord sends us away without a reason."""
 CLOSED = 600.0
 """Seconds that a channel which refused us is left alone, unless something changes earlier."""
-
-_CAP = 4_096
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ class Bucket:
     def room(self) -> int:
         """How many calls may go out now."""
         if self.free:
-            return _CAP
+            return sys.maxsize
         if self.resets and time.monotonic() >= self.resets:
             self.left, self.resets = self.limit - self.under_way, 0.0
         return self.left
@@ -117,7 +117,7 @@ class Buckets:
     """All limits of one bot."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
         self._closed: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
         self._sent: deque[float] = deque(maxlen=GLOBAL)
@@ -127,15 +127,8 @@ class Buckets:
 
     def of(self, route: str, major: str) -> Bucket:
         """The bucket of a route in a place."""
-        key = (self._names.get(route, route), major)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket()
-            while len(self._buckets) > _CAP:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        return bucket
+        name = self._names.get((route, major)) or self._names.get((route, ""), route)
+        return keep(self._buckets, (name, major), self._buckets.get((name, major)) or Bucket())
 
     async def enter(self, route: str, major: str, *, keep: int, patience: float, outside: bool) -> Bucket:
         """Wait for room, at most `patience` seconds, and take it. `keep` calls of the bucket are left for others; `outside`
@@ -163,8 +156,9 @@ class Buckets:
 
     def learn(self, bucket: Bucket, route: str, major: str, told: Told | None, *, answered: bool) -> None:
         """A call is over; `answered` says whether there was an answer at all."""
-        if told and told.bucket and self._names.get(route) != told.bucket:
-            self._names[route] = told.bucket
+        if told and told.bucket and self._names.get((route, major)) != told.bucket:
+            for place in (major, ""):  # mostly a route's bucket has one name everywhere
+                keep(self._names, (route, place), told.bucket)
             self._buckets.setdefault((told.bucket, major), bucket)
         bucket.end(told, answered=answered)
 
@@ -178,9 +172,7 @@ class Buckets:
 
     def close(self, route: str, major: str, code: int) -> None:
         """We may not do this there."""
-        self._closed[route, major] = (time.monotonic() + CLOSED, code)
-        while len(self._closed) > _CAP:
-            self._closed.popitem(last=False)
+        keep(self._closed, (route, major), (time.monotonic() + CLOSED, code))
 
     def closed(self, route: str, major: str) -> int:
         """The code with which we were refused there; 0 where we may try."""

@@ -20,7 +20,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from adapters.chat.discord import events
+from adapters.chat.discord import completed, events
 from adapters.chat.discord.endings import gateway_error, told
 from adapters.chat.discord.events import Event, Ready
 from adapters.chat.discord.failures import NO_CONTENT, Refused, chat_error
@@ -41,10 +41,6 @@ KEPT = frozenset(
     )
 )
 """What the library keeps account of; the rest would cost time, and a surprise in it would end the session."""
-
-
-NOBODY: Any = {"username": "", "discriminator": "0", "avatar": None}
-"""What the library must know of a user, where a server does not tell."""
 
 
 class Line(discord.AutoShardedClient):
@@ -96,8 +92,8 @@ class Line(discord.AutoShardedClient):
 
     async def login(self, token: str) -> None:
         """Learn who we are. The library's own would also ask for all about the application, which READY tells."""
-        user = await self.http.static_login(token)
-        self._connection.user = discord.ClientUser(state=self._connection, data={**NOBODY, **user})
+        user: Any = await self.http.static_login(token)
+        self._connection.user = discord.ClientUser(state=self._connection, data=completed.user(user))
 
     async def _ask(self, route: Route, **_kwargs: Any) -> Any:
         """The library's calls go out by our own client: within the same limits, and without a word in the log."""
@@ -279,11 +275,7 @@ def _careful(name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
 
     def careful(data: Any) -> None:
         try:
-            if name == "READY":  # these are not told everywhere
-                data.setdefault("shard", [0, 1])
-                data.setdefault("application", {}).setdefault("flags", 0)
-                data["user"] = {**NOBODY, **data["user"]}
-            parse(data)
+            parse(completed.complete(name, data))
         except Exception as error:  # noqa: BLE001 - the library's parsers may stumble over anything
             log.warning("discord.py cannot read an event of kind %s (%s)", name, type(error).__name__)
 

@@ -4,6 +4,7 @@ A command's place is kept in memory only: after a restart, or a quarter of an ho
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -13,6 +14,7 @@ import msgspec
 
 from adapters.chat.discord.events import Interaction
 from adapters.chat.discord.failures import Refused
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import NOTHING, SENT, Haste, Rest, Sent
 from core.errors import ChatError
 from core.messages import ChatRef
@@ -20,7 +22,6 @@ from core.messages import ChatRef
 log = logging.getLogger(__name__)
 
 ACKNOWLEDGED = 40060
-_CAP = 1_000
 
 
 class Ticket(msgspec.Struct):
@@ -36,6 +37,8 @@ class Ticket(msgspec.Struct):
     """The id of the answer, once there is one."""
     taken: bool = False
     """Discord took our acknowledgement: there is a place for the answer."""
+    settled: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    """It took it, or it did not."""
 
 
 class Interactions:
@@ -44,7 +47,6 @@ class Interactions:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._tickets: OrderedDict[str, Ticket] = OrderedDict()
-        self._settled: dict[str, asyncio.Event] = {}
 
     def expect(self, interaction: Interaction, event: str, chat: ChatRef) -> None:
         """A command was given: remember where its answer goes."""
@@ -52,11 +54,7 @@ class Interactions:
         brief = interaction.data is not None and interaction.data.name == "stop"
         until = time.monotonic() + (patience.stop if brief else patience.command)
         path = f"/webhooks/{interaction.application_id}/{interaction.token}/messages/@original"
-        self._tickets[event] = Ticket(event, path, chat, until)
-        self._settled[event] = asyncio.Event()
-        while len(self._tickets) > _CAP:
-            old, _ = self._tickets.popitem(last=False)
-            self._settled.pop(old, None)
+        keep(self._tickets, event, Ticket(event, path, chat, until))
 
     async def acknowledge(self, interaction: Interaction, event: str) -> None:
         """Tell Discord that we heard: a command shows that we think, a button that it was pressed."""
@@ -78,8 +76,7 @@ class Interactions:
         finally:
             if ticket := self._tickets.get(event):
                 ticket.taken = good
-            if settled := self._settled.pop(event, None):
-                settled.set()
+                ticket.settled.set()
 
     async def place(self, chat: ChatRef, reply_to: str, key: str) -> Ticket | None:
         """The place of a command that this part of a reply answers; None where it is an ordinary message."""
@@ -91,8 +88,9 @@ class Interactions:
         if ticket is None or ticket.key not in {"", key} or time.monotonic() > ticket.until:
             return None
         ticket.key = key
-        if settled := self._settled.get(reply_to):
-            await settled.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._rest.times.acknowledge * 2):
+                await ticket.settled.wait()
         return ticket if ticket.taken else None
 
     def holding(self, message: str) -> Ticket | None:

@@ -24,6 +24,7 @@ from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.previews import Previews
 from adapters.chat.discord.profile import introduce, present
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import CHANNEL, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
 from core.errors import ChatError, ChatRefusedToken, ChatUnreachable, StoreError
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 NAME = 90
 """Characters of a thread's name, of 100."""
 _TOKEN = re.compile(r"[!-~]+")
-_CAP = 500
 
 
 class DiscordPart(Part, frozen=True):
@@ -175,7 +175,7 @@ class Discord:
         except Refused as refused:
             raise chat_error(refused) from None
         if not number:
-            _keep(self._firsts, reply.turn, sent)
+            keep(self._firsts, reply.turn, sent)
         return sent
 
     async def preview(self, partial: Partial, shown: str) -> str:
@@ -275,8 +275,7 @@ class Discord:
                 await self._notes.write(b"1", "thread", thread)
         except StoreError:
             raise ChatUnreachable("Discord: the thread of a long reply could not be noted.", arrived=False) from None
-        _keep(self._threads, reply.turn, thread or reply.chat.chat)
-        return thread or reply.chat.chat
+        return keep(self._threads, reply.turn, thread or reply.chat.chat)
 
     async def _opened(self, reply: Reply, first: str) -> str:
         path = f"/channels/{reply.chat.chat}/messages/{first}/threads"
@@ -297,9 +296,3 @@ def title(text: str) -> str:
     line = next((line.strip() for line in plain(parse(text[:2_000])).split("\n") if line.strip("─ \t")), "")
     short = line if len(line) <= NAME else line[:NAME].rpartition(" ")[0] or line[:NAME]
     return short or "…"
-
-
-def _keep(table: OrderedDict[str, str], name: str, value: str) -> None:
-    table[name] = value
-    while len(table) > _CAP:
-        table.popitem(last=False)

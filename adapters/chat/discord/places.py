@@ -12,6 +12,7 @@ from adapters.chat.discord.events import Channel, Post
 from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.gateway import Gateway
 from adapters.chat.discord.inbound import Me, Spot
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import CHANNEL, POST, Rest
 from core.errors import ChatError
 from core.notes import Notes
@@ -19,7 +20,6 @@ from core.notes import Notes
 log = logging.getLogger(__name__)
 
 THREADS = (10, 11, 12)
-_CAP = 2_000
 
 
 class Places:
@@ -61,9 +61,7 @@ class Places:
             except (Refused, ChatError) as error:
                 log.debug("a channel cannot be looked up: %s", error.sentence)
                 return Spot(post.channel_id, post.guild_id or "")
-            self._asked[post.channel_id] = asked
-            while len(self._asked) > _CAP:
-                self._asked.popitem(last=False)
+            keep(self._asked, post.channel_id, asked)
             spot = self.known(post, me)
             if spot is None:  # a server that we were not told of yet
                 parent, owner = _asked(asked)
@@ -78,13 +76,13 @@ class Places:
             ours = bool(await self._notes.read("thread", thread))
             if ours:  # a note ends by itself where nobody talks any more
                 await self._notes.write(b"1", "thread", thread)
-            self._note(thread, ours=ours)
+            keep(self._noted, thread, ours)
         return self._noted[thread]
 
     async def own(self, thread: str) -> None:
         """From now on, what is said in this thread is said to us. Raises StoreError."""
         await self._notes.write(b"1", "thread", thread)
-        self._note(thread, ours=True)
+        keep(self._noted, thread, True)
 
     async def starter(self, spot: Spot, me: Me) -> str:
         """The text of the message from which a thread was made; "" where it was made from none."""
@@ -132,11 +130,6 @@ class Places:
             if allowed is None or (allowed.view_channel and allowed.send_messages):
                 return str(channel.id)
         return ""
-
-    def _note(self, thread: str, *, ours: bool) -> None:
-        self._noted[thread] = ours
-        while len(self._noted) > _CAP:
-            self._noted.popitem(last=False)
 
 
 def _thread(channel: Any) -> tuple[str, str]:

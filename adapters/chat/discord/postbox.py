@@ -18,6 +18,7 @@ from adapters.chat.discord.events import Component, Post
 from adapters.chat.discord.failures import ARCHIVED, BAD_FORM, EMPTY, UNKNOWN_MESSAGE, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece
 from adapters.chat.discord.interactions import Interactions
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import NOTHING, SENT, Haste, Rest, Sent
 from core.errors import ChatRejected
 from core.messages import Button, ChatRef
@@ -32,8 +33,6 @@ QUIET: dict[str, Any] = {"parse": [], "replied_user": False}
 """Nobody is notified, whoever is named."""
 
 USUAL = Haste()
-
-_CAP = 1_000
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -100,7 +99,7 @@ class Postbox:
         if self._unseen(sent_, piece):
             await self._rest.call("DELETE", f"{path}/{sent_.id}", NOTHING)
             raise Refused(400, 0, "messages in components are not shown")
-        self._form(sent_.id, _form_of(sent_) or piece.form)
+        keep(self._forms, sent_.id, _form_of(sent_) or piece.form)
         if not _reads(sent_, piece):
             await self._replaced(frame, piece, sent_.id, haste)
         return sent_.id
@@ -117,7 +116,7 @@ class Postbox:
         except Refused:
             ticket.taken = False
             return ""
-        self._form(ticket.message, piece.form)
+        keep(self._forms, ticket.message, piece.form)
         return ticket.message
 
     async def _replaced(self, frame: Frame, piece: Piece, edit: str, haste: Haste) -> bool:
@@ -133,7 +132,7 @@ class Postbox:
             raise
         if self._unseen(changed, piece):
             raise Refused(400, 0, "messages in components are not shown")
-        self._form(edit, "components" if old == "components" else piece.form)
+        keep(self._forms, edit, "components" if old == "components" else piece.form)
         return True
 
     async def _looked_up(self, channel: str, message: str, haste: Haste) -> Form:
@@ -181,12 +180,6 @@ class Postbox:
         if not self.flat:
             log.warning("Discord: this server takes no messages in components; long replies are cut smaller")
         self.flat = True
-
-    def _form(self, message: str, form: Form) -> None:
-        self._forms[message] = form
-        self._forms.move_to_end(message)
-        while len(self._forms) > _CAP:
-            self._forms.popitem(last=False)
 
 
 def content(form: Form, text: str) -> dict[str, Any]:

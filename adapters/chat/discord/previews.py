@@ -8,13 +8,13 @@ from collections import OrderedDict
 
 from adapters.chat.discord.format import LONG, SHORT, Piece, pieces, units
 from adapters.chat.discord.postbox import Frame, Postbox
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import Haste, Times
 from core.messages import Partial
 from core.text import balanced
 
 SMOOTH = 10_000
 """Characters up to which previews come at the full rate; each as many more cost a second, for all is rendered again."""
-_CAP = 1_000
 
 
 class Previews:
@@ -30,9 +30,7 @@ class Previews:
         text, now = partial.whole(), time.monotonic()
         if not text or now - self._at.get(partial.turn, 0.0) < len(text) / SMOOTH - 1.0:
             return shown
-        self._at[partial.turn] = now
-        while len(self._at) > _CAP:
-            self._at.popitem(last=False)
+        keep(self._at, partial.turn, now)
         piece = newest(text, flat=self._postbox.flat)
         frame = Frame(partial.chat.thread or partial.chat.chat, partial.chat, f"{partial.turn}:0", partial.reply_to)
         return await self._postbox.put(frame, piece, shown, Haste(self._times.preview, 0.0))

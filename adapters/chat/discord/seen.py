@@ -1,6 +1,6 @@
 """How far we have listened: up to which message everything is accepted, and where else to look for what was missed.
 
-Ids of messages grow with time, so one mark stands for all channels. A note keeps it over restarts.
+Ids of messages grow, with time on Discord itself, so one mark stands for all channels. A note keeps it over restarts.
 """
 
 import time
@@ -8,10 +8,13 @@ from collections import OrderedDict
 
 import msgspec
 
+from adapters.chat.discord.recent import keep
 from core.notes import Notes
 
 EPOCH = 1_420_070_400_000
 """Milliseconds: the first moment of a snowflake, 1 January 2015."""
+FIRST = 1 << 55
+"""A snowflake of April 2015, before Discord opened: where ids are smaller, a server counts by itself, and they tell no time."""
 MOST = 200
 """Direct messages that are remembered, newest first."""
 
@@ -59,8 +62,8 @@ class Seen:
 
     def begin(self, message: str) -> None:
         """A message came in."""
+        self.skip(message)
         number = int(message) if message.isdecimal() else 0
-        self._newest = max(self._newest, number)
         self._open[number] = self._open.get(number, 0) + 1
 
     def end(self, message: str) -> None:
@@ -74,16 +77,14 @@ class Seen:
 
     def skip(self, message: str) -> None:
         """A message came in that does not concern us."""
-        if message.isdecimal():
-            self._newest = max(self._newest, int(message))
+        number = int(message) if message.isdecimal() else 0
+        if number:
+            self._newest = number if number < FIRST <= self._newest else max(self._newest, number)
 
     def visit(self, channel: str) -> bool:
         """Somebody writes to us there; whether that is new."""
         new = channel not in self._places
-        self._places[channel] = None
-        self._places.move_to_end(channel)
-        while len(self._places) > MOST:
-            self._places.popitem(last=False)
+        keep(self._places, channel, None, MOST)
         return new
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.inbound import rules
 from adapters.chat.discord.places import Places
 from adapters.chat.discord.postbox import QUIET
+from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import MEMBER, NOTHING, Rest
 from core.errors import ChatError, StoreError
 from core.notes import Notes
@@ -39,8 +40,6 @@ MOST = 20
 SURE = 60.0
 """Seconds that it is believed without looking whether a server is let in."""
 DAY = 86_400.0
-
-_CAP = 4_096
 
 
 class Servers:
@@ -149,9 +148,7 @@ class Servers:
         except ChatError as error:
             log.debug("a member cannot be looked up: %s", error.sentence)
             return False
-        self._members[guild, user] = (time.monotonic(), known)
-        while len(self._members) > _CAP:
-            self._members.popitem(last=False)
+        keep(self._members, (guild, user), (time.monotonic(), known))
         return known
 
 

@@ -415,3 +415,21 @@ async def test_an_event_that_breaks_us_does_not_end_the_session(server, chat, ad
         assert len(server.gateway.identifies) == 1
         assert "an event failed" in caplog.text
         running.cancel()
+
+
+async def test_a_server_and_a_thread_of_which_little_is_told_are_known(live, server, caplog) -> None:
+    async with live() as bot:
+        await wait_until(lambda: bot.chat.space)
+        events: list[tuple[str, dict]] = [
+            ("GUILD_CREATE", {"id": "70", "channels": [{"id": "71", "type": 0}], "roles": [{"id": "70"}]}),
+            ("THREAD_CREATE", {"id": "72", "type": 11, "guild_id": "70", "parent_id": "71"}),
+        ]
+        for number, text in ((73, f"<@{bot.chat.space}> one"), (74, "two")):
+            body = {"id": str(number), "channel_id": "72", "guild_id": "70", "content": text}
+            events.append(("MESSAGE_CREATE", body | {"author": {"id": "1002", "username": "bob"}}))
+        for number, (event, body) in enumerate(events, 900):
+            server.push({"op": 0, "s": number, "t": event, "d": body})
+        await wait_until(lambda: bot.texts == ["one", "two"])
+        assert {(one.chat.chat, one.chat.thread) for one in bot.messages} == {("71", "72")}
+        assert not server.called("GET /channels/{id}")
+        assert "cannot read" not in caplog.text

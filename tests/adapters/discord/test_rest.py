@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from adapters.chat.discord import buckets as limits
-from adapters.chat.discord.buckets import Bucket, Told
+from adapters.chat.discord.buckets import Bucket, Buckets, Told
 from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.rest import ME, NOTHING, SENT, Rest, Times, bases, named
 from core.errors import ChatBusy, ChatUnreachable
@@ -181,6 +181,16 @@ def test_an_unknown_bucket_lets_one_call_through_until_it_is_told() -> None:
     assert bucket.room() == 0
     bucket.end(Told("b", 5, 4, 1.0), answered=True)
     assert bucket.room() == 4
+
+
+async def test_a_bucket_may_have_another_name_in_each_channel() -> None:
+    every, route = Buckets(), "POST /channels/{}/messages"
+    for major, left in (("1", 1), ("2", 1), ("1", 0), ("2", 0)):
+        bucket = await every.enter(route, major, keep=0, patience=0.1, outside=False)
+        every.learn(bucket, route, major, Told(f"name-{major}", 2, left, 30.0), answered=True)
+    for major in ("1", "2"):
+        with pytest.raises(ChatBusy):
+            await every.enter(route, major, keep=0, patience=0.1, outside=False)
 
 
 def test_a_bucket_without_limits_is_free() -> None:

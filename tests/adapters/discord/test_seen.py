@@ -24,6 +24,15 @@ async def test_the_mark_stays_below_what_is_not_accepted(store, people) -> None:
     assert seen.mark == 20
 
 
+async def test_where_a_server_counts_its_messages_by_itself_the_mark_is_its_newest(store, people) -> None:
+    seen = Seen(Notes(store, people, "discord"))
+    seen.start()
+    for message in ("1000", "1001", "7"):
+        seen.begin(message)
+        seen.end(message)
+    assert seen.mark == 1001
+
+
 async def test_it_is_remembered_over_a_restart_and_bounded(store, people) -> None:
     notes = Notes(store, people, "discord")
     seen = Seen(notes)
