@@ -323,6 +323,12 @@ async def test_pings_and_unfurls_are_seen(server, call, general):
     assert general.answers[1].unfurls == []
 
 
+async def test_an_escaped_reference_in_a_markdown_block_calls_nobody(server, call, general):
+    for text, called in (("<@U1> and <!here>", ["U1", "here"]), ("&lt;@U1> &#60;!here&#62; `<@U1>`", [])):
+        await call("chat.postMessage", channel="C1", text="…", blocks=[{"type": "markdown", "text": text}])
+        assert general.answers[-1].pings == called
+
+
 async def test_a_whisper_is_for_one_person(server, call, general):
     await call("chat.postEphemeral", channel="C1", user="U1", text="psst")
     assert (general.answers, [(m.text, m.ephemeral_to) for m in general.whispers]) == ([], [("psst", "U1")])

@@ -16,6 +16,7 @@ STYLE = re.compile(
     r"(?<![\w*])\*(\S(?:[^*\n]*\S)?)\*(?!\w)|(?<!\w)_(\S(?:[^_\n]*\S)?)_(?!\w)|(?<!\w)~(\S(?:[^~\n]*\S)?)~(?!\w)"
 )
 CODE = re.compile(r"```(.*?)```|`([^`\n]+)`", re.DOTALL)
+LESS = re.compile(r"&(?:lt|#0*60|#[xX]0*3[cC]);")
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 Names = Callable[[str], str]
 """The name of a person or channel by id; the id itself for one that nobody knows."""
@@ -129,9 +130,9 @@ def _inline(token: Token, names: Names) -> str:
 
 
 def markdown_pings(text: str) -> list[str]:
-    """Whom a markdown block would call; what stands in code calls nobody."""
+    """Whom a markdown block would call; what stands in code, or with an entity for its bracket, calls nobody."""
     found = []
-    for token in MARKDOWN.parse(text):
+    for token in MARKDOWN.parse(LESS.sub("‹", text)):
         for child in token.children or []:
             if child.type not in ("code_inline", "image"):
                 found += pings(child.content)
