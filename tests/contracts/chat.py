@@ -4,11 +4,12 @@
         ...
 
 collects each promise that the place can be asked for as a test of its own; which it cannot stands in the place's `lacks`.
+What concerns several people in one chat stands in group.py, what a platform forbids or takes away in rules.py.
 """
 
 import asyncio
+import re
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -18,47 +19,28 @@ from core.messages import Fallback, Prompt, Stop, Text
 from core.store import Store
 from tests.conftest import wait_until
 from tests.contracts.ferry import ferried
-from tests.contracts.place import ABILITIES, Ability, Place
 from tests.contracts.reading import squashed, tokens
 from tests.contracts.scene import PATIENCE, Scene, echo, scene
+from tests.contracts.suite import Suite, needs
 from tests.contracts.texts import (
+    CLUSTERS,
     CODE,
     FAMILY,
     FORMULAS,
     GROWING,
+    LINKED_TABLE,
     LONG_LISTING,
     LONG_TABLE,
     MARKED,
     PLAIN,
+    READY,
     ROWS,
 )
 from tests.stage import Choice, Scripted
 
-READY = "This is long enough for every place to show it while more is to come."
 
-
-def needs(*abilities: Ability) -> Callable:
-    """A promise that only places with these abilities can be asked for."""
-
-    def marked(promise: Callable) -> Callable:
-        promise.needs = frozenset(abilities)
-        return promise
-
-    return marked
-
-
-class Promises:
+class Promises(Suite):
     """Each method is one promise."""
-
-    place: type[Place]
-
-    def __init_subclass__(cls, *, place: type[Place]) -> None:
-        assert set(place.lacks) <= set(ABILITIES)
-        assert all(place.lacks.values()), "a place says why it lacks something"
-        cls.place = place
-        for name, promise in vars(Promises).items():
-            if getattr(promise, "needs", frozenset()) & set(place.lacks):
-                setattr(cls, name, None)  # nothing that pytest would collect
 
     # A message's way
 
@@ -227,6 +209,91 @@ class Promises:
             gate.set()
             assert (await s.replies(3))[1:] == ["first", "the question"]
 
+    @needs("take back")
+    async def test_a_message_taken_back_while_it_waits_is_not_answered(self, store: Store) -> None:
+        gate = asyncio.Event()
+        model = Scripted(lambda prompt: [gate, Text(f"Answer to {prompt.lines[-1].text}")])
+        async with scene(self.place, store, model=model) as s:
+            await s.say("one")
+            await wait_until(lambda: model.open)
+            waiting = await s.say("two")
+            await wait_until(lambda: waiting.told)
+            await s.place.take_back(waiting)
+            after = await s.say("three")
+            await wait_until(lambda: after.told)
+            gate.set()
+            assert await s.replies(2) == ["Answer to one", "Answer to three"]
+            assert [line.text for line in model.prompts[-1].lines] == ["one", "Answer to one", "three"]
+
+    @needs("take back")
+    async def test_a_message_taken_back_while_it_is_answered_holds_nothing_up(self, store: Store) -> None:
+        gate = asyncio.Event()
+        model = Scripted(lambda prompt: [gate, Text(prompt.lines[-1].text)])
+        async with scene(self.place, store, model=model) as s:
+            gate.set()
+            await s.say("one")
+            await s.replies(1)
+            gate.clear()
+            sent = await s.say("two")
+            await wait_until(lambda: model.open)
+            await s.place.take_back(sent)
+            gate.set()
+            await s.rests()
+            await s.say("three")
+            await wait_until(lambda: s.place.read()[-1] == "three", PATIENCE)
+            assert s.place.read() in (["one", "three"], ["one", "two", "three"])
+
+    @needs("threads")
+    async def test_conversations_of_one_place_never_share_a_prompt(self, store: Store) -> None:
+        model = Scripted(echo)
+        async with scene(self.place, store, model=model) as s:
+            for n, text in enumerate(("my secret is 4711", "and what more?")):
+                await s.place.thread_say("one", text)
+                await wait_until(lambda n=n: len(s.place.thread_read("one")) > n)
+            await s.place.thread_say("two", "what do you know?")
+            await wait_until(lambda: s.place.thread_read("two") == ["You said: what do you know?"])
+            await s.place.thread_say("one", "and now?")
+            await wait_until(lambda: len(s.place.thread_read("one")) == 3)
+            asked = [[line.text for line in prompt.lines if line.role == "user"] for prompt in model.prompts]
+            assert asked[1:] == [
+                ["my secret is 4711", "and what more?"],
+                ["what do you know?"],
+                ["my secret is 4711", "and what more?", "and now?"],
+            ]
+            assert s.place.thread_read("one") == [f"You said: {text}" for text in asked[3]]
+
+    @needs("threads")
+    async def test_conversations_of_one_place_are_answered_side_by_side(self, store: Store) -> None:
+        gate = asyncio.Event()
+        model = Scripted(lambda prompt: [gate, Text("late")] if "slow" in prompt.lines[-1].text else echo(prompt))
+        async with scene(self.place, store, model=model) as s:
+            await s.place.thread_say("one", "slow")
+            await wait_until(lambda: model.open)
+            await s.place.thread_say("two", "quick")
+            await wait_until(lambda: s.place.thread_read("two") == ["You said: quick"])
+            assert s.place.thread_read("one") == []
+            gate.set()
+            await wait_until(lambda: s.place.thread_read("one") == ["late"])
+            await s.rests()
+            assert s.place.thread_read("two") == ["You said: quick"]
+
+    @needs("threads")
+    async def test_stop_and_new_in_one_conversation_leave_the_others_alone(self, store: Store) -> None:
+        gate = asyncio.Event()
+        model = Scripted(lambda prompt: [gate, Text("all of it")] if "slow" in prompt.lines[-1].text else echo(prompt))
+        async with scene(self.place, store, model=model) as s:
+            await s.place.thread_say("one", "slow")
+            await wait_until(lambda: model.open)
+            for n, text in enumerate(("quick", "/stop", "/new")):
+                await s.place.thread_say("two", text)
+                await wait_until(lambda n=n: len(s.place.thread_read("two")) > n)
+            assert s.place.thread_read("two")[1] == "Nothing is running."
+            gate.set()
+            await wait_until(lambda: s.place.thread_read("one") == ["all of it"])
+            await s.place.thread_say("one", "next")
+            await wait_until(lambda: len(s.place.thread_read("one")) == 2)
+            assert [line.text for line in model.prompts[-1].lines] == ["slow", "all of it", "next"]
+
     @needs("files")
     async def test_a_picture_is_answered_in_words_and_its_caption_by_the_model(self, store: Store) -> None:
         async with scene(self.place, store) as s:
@@ -251,6 +318,9 @@ class Promises:
             assert not said[at:].strip()
             if name == "four_thousand_joined_emoji":
                 assert not [message for message in messages if message.replace(FAMILY, "")], "an emoji was cut in two"
+            if name == "emoji_of_many_kinds_without_a_space":
+                whole = re.compile("(?:" + "|".join(map(re.escape, CLUSTERS)) + ")*")
+                assert all(whole.fullmatch(message) for message in messages), "a sign was cut in two"
 
     @pytest.mark.parametrize("name", MARKED)
     async def test_the_words_of_marked_text_are_read_in_order(self, store: Store, name: str) -> None:
@@ -266,12 +336,20 @@ class Promises:
             assert listing in read
             assert [part.strip() for part in read.split(listing)] == [before, after]
 
-    async def test_a_formula_is_read_and_a_price_is_none(self, store: Store) -> None:
-        said, read = FORMULAS
+    @pytest.mark.parametrize("name", FORMULAS)
+    async def test_a_formula_is_read_and_a_price_is_none(self, store: Store, name: str) -> None:
+        said, read = FORMULAS[name]
         async with scene(self.place, store, lambda _: said) as s:
             await s.say("go")
             (answer,) = await s.replies(1)
             assert read.fullmatch(squashed(answer)), answer
+
+    async def test_a_link_in_a_table_is_read_with_its_address(self, store: Store) -> None:
+        said, read = LINKED_TABLE
+        async with scene(self.place, store, lambda _: said) as s:
+            head = ("Name", "Where", "Name:", "Where:")  # at the top, or in front of each cell
+            found = tokens("\n".join(await _answer(s, read)))
+            assert [word for word in found if word not in head] == read.split()
 
     async def test_a_long_table_shows_each_row_once_and_in_order(self, store: Store) -> None:
         async with scene(self.place, store, lambda _: LONG_TABLE) as s:
@@ -357,6 +435,28 @@ class Promises:
             messages = await _answer(s, said)
             read = " ".join(messages).replace("(Sent again: I could not tell whether this arrived.)", "")
             assert read.split() == said.split()
+
+    @needs("faults", "previews")
+    async def test_a_limit_in_the_middle_of_a_growing_reply_ends_previews_and_costs_no_word(self, store: Store) -> None:
+        gates = [asyncio.Event(), asyncio.Event()]
+        script = [Text(READY), gates[0], Text(" There is more."), gates[1], Text(" The end.")]
+        async with scene(self.place, store, lambda _: script) as s:
+            await s.say("go")
+            await wait_until(s.place.previews)
+            s.place.fail("busy", "preview", lasting=True)
+            gates[0].set()
+            await wait_until(s.place.struck)
+            await s.say("/whoami")
+            await s.replies(1)
+            assert s.place.struck() == 1
+            s.place.heal()
+            gates[1].set()
+            whole = f"{READY} There is more. The end."
+            await wait_until(lambda: whole in s.place.read(), PATIENCE)
+            await s.rests()
+            assert s.place.read().count(whole) == 1
+            assert len(s.place.read()) == 2
+            assert not s.place.growing()
 
     @needs("hang up")
     async def test_a_reply_waits_for_a_person_whose_line_broke(self, store: Store) -> None:
@@ -474,77 +574,7 @@ class Promises:
             await s.say("/whoami")
             assert (await s.replies(2))[:-1] == [f"{READY} The end."]
 
-    # Groups and strangers
-
-    @needs("group")
-    async def test_what_is_not_addressed_in_a_group_is_neither_answered_nor_stored(self, store: Store) -> None:
-        model = Scripted(echo)
-        async with scene(self.place, store, model=model) as s:
-            await s.place.group_say("my secret is 4711")
-            await s.place.group_say("who are you?", way="mention")
-            await wait_until(s.place.group_read)
-            assert s.place.group_read() == ["You said: who are you?"]
-            assert [line.text for line in model.prompts[0].lines] == ["who are you?"]
-
-    @needs("group")
-    async def test_an_answer_to_it_and_a_command_are_addressed(self, store: Store) -> None:
-        async with scene(self.place, store) as s:
-            await s.place.group_say("hello", way="mention")
-            await wait_until(lambda: s.place.group_read() == ["You said: hello"])
-            await s.place.group_say("and you?", by="bob", way="reply")
-            await wait_until(lambda: len(s.place.group_read()) == 2)
-            assert s.place.group_read()[1].endswith("and you?")
-            await s.place.group_say("/help", way="command")
-            await wait_until(lambda: len(s.place.group_read()) == 3)
-
-    @needs("group")
-    async def test_other_bots_are_never_answered(self, store: Store) -> None:
-        model = Scripted(echo)
-        async with scene(self.place, store, model=model) as s:
-            await s.place.group_say("hello", way="mention")
-            await wait_until(lambda: s.place.group_read() == ["You said: hello"])
-            await s.place.group_say("beep", by="robot", way="mention")
-            await s.place.group_say("beep", by="robot", way="reply")
-            await s.place.group_say("/help", by="robot", way="command")
-            await s.place.group_say("next", way="mention")
-            await wait_until(lambda: len(s.place.group_read()) == 2)
-            assert s.place.group_read()[1] == "You said: next"
-            assert len(model.prompts) == 2
-
-    @needs("group")
-    async def test_people_of_a_group_are_told_apart(self, store: Store) -> None:
-        model = Scripted(echo)
-        async with scene(self.place, store, model=model) as s:
-            await s.place.group_say("one", by="ada", way="mention")
-            await wait_until(lambda: len(s.place.group_read()) == 1)
-            await s.place.group_say("two", by="bob", way="mention")
-            await wait_until(lambda: len(s.place.group_read()) == 2)
-            assert [(line.speaker, line.text) for line in model.prompts[1].lines if line.role == "user"] == [
-                ("Ada", "one"),
-                ("Bob", "two"),
-            ]
-
-    @needs("group")
-    async def test_a_group_and_a_private_chat_never_share_a_prompt(self, store: Store) -> None:
-        model = Scripted(echo)
-        async with scene(self.place, store, model=model) as s:
-            await s.say("my secret is 4711")
-            await s.replies(1)
-            await s.place.group_say("what do you know?", way="mention")
-            await wait_until(s.place.group_read)
-            assert not [line for line in model.prompts[1].lines if "4711" in line.text]
-
-    @needs("group")
-    async def test_a_growing_reply_in_a_group_becomes_its_final(self, store: Store) -> None:
-        gate = asyncio.Event()
-        scripts = iter([[Text("hello")], [Text(READY), gate, Text(" The end.")]])
-        async with scene(self.place, store, lambda _: next(scripts)) as s:
-            await s.place.group_say("hello", way="mention")
-            await wait_until(s.place.group_read)
-            await s.place.group_say("go", way="mention")
-            await wait_until(lambda: s.place.group_read() == ["hello", READY])
-            gate.set()
-            await wait_until(lambda: s.place.group_read() == ["hello", f"{READY} The end."])
+    # Strangers
 
     @needs("strangers")
     async def test_a_stranger_is_told_the_way_in_and_comes_in_by_it(self, store: Store) -> None:

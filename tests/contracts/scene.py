@@ -113,6 +113,16 @@ class Scene:
             raise AssertionError(f"not {count} messages within {PATIENCE} s, but {self.place.read()}") from None
         return self.place.read()
 
+    async def rests(self) -> None:
+        """Nothing runs any more, and nothing waits to be delivered."""
+
+        async def empty() -> bool:
+            space = f"{self.chat.platform}:{self.chat.space}"
+            return not self.engine._running and not await self.engine._mailbox.outbox(space)
+
+        await wait_until(empty, PATIENCE)
+        await self.engine.delivery.settled()
+
     async def _live(self, engine: Engine, ready: asyncio.Event) -> None:
         async with self.place.life(engine) as chat:
             self.chat = chat

@@ -1,7 +1,9 @@
 """Telegram keeps the promises of every chat platform: on a server of today, and on one without rich messages and drafts."""
 
 from tests.contracts.chat import Promises
+from tests.contracts.group import GroupPromises
 from tests.contracts.places.telegram import OlderTelegramPlace, TelegramPlace
+from tests.contracts.rules import RulesPromises
 
 
 class TestTelegram(Promises, place=TelegramPlace):
@@ -9,4 +11,20 @@ class TestTelegram(Promises, place=TelegramPlace):
 
 
 class TestOlderTelegram(Promises, place=OlderTelegramPlace):
+    pass
+
+
+class TestTelegramGroups(GroupPromises, place=TelegramPlace):
+    pass
+
+
+class TestTelegramRules(RulesPromises, place=TelegramPlace):
+    pass
+
+
+class TestOlderTelegramGroups(GroupPromises, place=OlderTelegramPlace):
+    pass
+
+
+class TestOlderTelegramRules(RulesPromises, place=OlderTelegramPlace):
     pass

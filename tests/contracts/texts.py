@@ -6,8 +6,17 @@ a listing must stand in what is read as it is, with its spaces. `FORMULAS` are r
 
 import re
 
+READY = "This is long enough for every place to show it while more is to come."
+"""How a reply begins that is to be seen while it grows."""
+
+CALLS = "Dear @everyone, @here, @channel, @Bob and @bob_smith; <!channel> <!here> <!everyone> <@U2> <@1002> <@&2001>"
+"""Every way to call people that some platform knows. For us they are words."""
+
 FAMILY = "👨‍👩‍👧‍👦"
 PARAGRAPH = "snake_case, 2 * 3 * 4 = 24, a < b & c > d, $5 and $6, 👩‍👩‍👧‍👦, " + "and words to make it long " * 8
+
+CLUSTERS = (FAMILY, "🏳️‍🌈", "🇩🇪", "👍🏽", "❤️‍🔥", "1️⃣", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "e\u0301", "👩🏿‍🚀", "क्षि", "👨‍❤️‍💋‍👨")
+"""Signs of several code points; a person sees one each."""
 
 PLAIN = {
     "prose_with_signs_that_could_be_markup": (
@@ -20,6 +29,13 @@ PLAIN = {
     "joined_emoji_and_flags": ("👨‍👩‍👧‍👦 🇩🇪🇫🇷🏴󠁧󠁢󠁳󠁣󠁴󠁿 👍🏽 1️⃣ 🏳️‍🌈 ❤️‍🔥 e\u0301 क्षि 한국어 日本語。"),
     "more_than_four_thousand_emoji": "🙂" * 4_097,
     "four_thousand_joined_emoji": FAMILY * 4_097,
+    "emoji_of_many_kinds_without_a_space": "".join(CLUSTERS) * 250,
+    "families_between_words": " ".join(f"{n} {'x' * (n % 7)}{FAMILY}{'👩🏿‍🚀' * (n % 5)}" for n in range(1_200)),
+    "right_to_left_among_signs": (
+        "ההגדרה PIERIA_KEEP=90 נמצאת בקובץ (pieria.toml), ראו https://a.example/x_y?q=1.\n"
+        "النسبة 50% من 1,234.5 تساوي 617.25 (تقريبا) في C:\\new\\temp!\n"
+        "مرحبا @name، السعر $5 و 6€؛ snake_case_name = 2 * 3 * 4."
+    ),
     "ten_thousand_mentions": " ".join(f"@user{number}" for number in range(10_000)),
     "a_word_of_twenty_thousand_letters": "".join(chr(ord("a") + number * 7 % 26) for number in range(20_000)),
     "sixty_paragraphs": "\n\n".join(f"Paragraph {number}: {PARAGRAPH}".strip() for number in range(60)),
@@ -47,6 +63,26 @@ MARKED = {
         "See [the _odd_ (page)](https://en.wikipedia.org/wiki/A_(b)_c_d) and https://a.example/x_(y)_z?q=1&r=2_3.",
         "See the odd (page) (https://en.wikipedia.org/wiki/A_(b)_c_d) and https://a.example/x_(y)_z?q=1&r=2_3.",
     ),
+    "a_task_list": (
+        "To do:\n\n- [x] bread\n- [ ] milk\n  - [ ] of *oats*\n- [X] `tea_2`\n\nDone.",
+        "To do: bread milk of oats tea_2 Done.",
+    ),
+    "a_quote_with_a_list_inside": (
+        "He said:\n\n> First **this**:\n>\n> - one\n> - two\n>   1. inner\n>\n> > and deeper `code`\n>\n> Last.\n\nAfter.",
+        "He said: First this: one two 1. inner and deeper code Last. After.",
+    ),
+    "a_list_with_a_quote_and_a_listing_inside": (
+        "1. first\n\n   > quoted\n\n2. second\n\n   ```py\n   x = 1\n   ```\n\n3. third\n\nAfter.",
+        "1. first quoted 2. second x = 1 3. third After.",
+    ),
+    "a_table_with_pipes_and_code_in_cells": (
+        "| Sign | Meaning |\n|---|---|\n| a \\| b | `x \\| y` |\n| `f(*a)` | 2 * 3 * 4 |\n| | **empty** left |\n\nAfter.",
+        "Sign Meaning a b x y f(*a) 2 * 3 * 4 empty left After.",
+    ),
+    "right_to_left_with_code_and_marks": (
+        "# כותרת\n\n- **שלום** `x_1 = 2` עולם\n- *مرحبا* [صفحة](https://a.example/p_q)\n\n> اقتباس `a*b*c`",
+        "כותרת שלום x_1 = 2 עולם مرحبا صفحة (https://a.example/p_q) اقتباس a*b*c",
+    ),
     "a_dangerous_address_is_no_link": (
         "[x](javascript:alert(1)) and [y](data:text/html,hi)",
         "[x](javascript:alert(1)) and [y](data:text/html,hi)",
@@ -67,12 +103,27 @@ CODE = {
     ),
 }
 
-FORMULAS = (
-    r"With $E=mc^2$ and \(x_1\) it costs $5 and $6. Then:" + "\n\n$$\n\\frac{a}{b} \\leq \\sqrt{2}\n$$\n\nDone.",
-    re.compile(
-        r"With(E=mc\^2|E=mc²)and(x_1|x₁)itcosts\$5and\$6\.Then:"
-        r"(\\frac\{a\}\{b\}\\leq\\sqrt\{2\}|a/b≤√2|\(a\)/\(b\)≤√\(2\))Done\."
+FORMULAS = {
+    "inline_and_display": (
+        r"With $E=mc^2$ and \(x_1\) it costs $5 and $6. Then:" + "\n\n$$\n\\frac{a}{b} \\leq \\sqrt{2}\n$$\n\nDone.",
+        re.compile(
+            r"With(E=mc\^2|E=mc²)and(x_1|x₁)itcosts\$5and\$6\.Then:"
+            r"(\\frac\{a\}\{b\}\\leq\\sqrt\{2\}|a/b≤√2|\(a\)/\(b\)≤√\(2\))Done\."
+        ),
     ),
+    "a_matrix": (
+        "A:\n\n\\[\n\\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}\n\\]\n\nDone.",
+        re.compile(r"A:(\\begin\{pmatrix\}a&b\\\\c&d\\end\{pmatrix\}|.*a.*b.*c.*d.*)Done\."),
+    ),
+    "beside_code_and_in_a_list": (
+        "- so $a_1 < b$\n- but `$a_1$` is code\n- and $5 is a price",
+        re.compile(r"[•*-]so(a_1<b|a₁<b)[•*-]but\$a_1\$iscode[•*-]and\$5isaprice"),
+    ),
+}
+
+LINKED_TABLE = (
+    "| Name | Where |\n|---|---|\n| One | [a _page_](https://a.example/x_(y)_z) |\n| Two | https://b.example/q?a=1&b=2 |",
+    "One a page (https://a.example/x_(y)_z) Two https://b.example/q?a=1&b=2",
 )
 
 ROWS = 400

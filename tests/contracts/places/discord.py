@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, Self
 
 import aiohttp
+import msgspec
 
 from adapters.chat.discord.outbound import Discord
 from adapters.chat.discord.rest import Times
@@ -13,8 +14,10 @@ from core.messages import Edited, Inbound, Message, Reply
 from core.notes import Notes
 from core.ports import Accept, Chat, Command, Part
 from tests.contracts.markdown import discord_text
-from tests.contracts.place import Ability, By, Fault, Sent, Way
+from tests.contracts.place import Ability, By, Fault, Sent, Step, Way, Where
 from tests.servers.discord import TOKEN, DiscordServer
+from tests.servers.discord_api.channels import Channel
+from tests.servers.discord_api.limits import Fault as RestFault
 from tests.servers.discord_api.limits import Limits
 from tests.servers.discord_api.messages import Message as Shown
 
@@ -23,13 +26,15 @@ LIMITS = Limits(
     messages=(50, 0.2), typing=(50, 0.2), webhooks=(50, 0.2), per_second=1_000, identify_seconds=0.0, sends=(1_000, 1.0)
 )
 """Quick ones: the promises are about what is said, not about how fast; a burst is longer than a bucket all the same."""
-POST = "POST /channels/{id}/messages"
+POST, PATCH = "POST /channels/{id}/messages", "PATCH /channels/{id}/messages/{message}"
 FAULTS: dict[Fault, dict] = {
     "busy": {"status": 429, "retry_after": 0.5},
     "broken": {"status": 502},
     "cut before": {"drop": "before"},
     "cut after": {"drop": "after"},
 }
+EVERY = 0.2
+"""Seconds between two previews in the group, of 2."""
 
 
 class Listening(Discord):
@@ -61,7 +66,10 @@ class Listening(Discord):
 class DiscordPlace:
     """Direct messages and a server of people."""
 
-    lacks: ClassVar[dict[Ability, str]] = {"hang up": "the platform itself keeps what the person has not seen"}
+    lacks: ClassVar[dict[Ability, str]] = {
+        "forms": "content and components are taken wherever the bot may write",
+        "hang up": "the platform itself keeps what the person has not seen",
+    }
 
     def __init__(self, server: DiscordServer) -> None:
         self._server = server
@@ -70,8 +78,11 @@ class DiscordPlace:
         self._people = {"ada": self._ada, "bob": self._bob, "robot": server.bot_person(1003, "Robot")}
         self._chat = server.private(self._ada)
         self._theirs = server.private(self._bob)
-        guild = server.guild(2001, "Friends", owner=self._ada, members=list(self._people.values()))
-        self._group = guild.channel(2002, "general")
+        self._guild = server.guild(2001, "Friends", owner=self._ada, members=list(self._people.values()))
+        self._group = self._guild.channel(2002, "general")
+        self._projects = self._guild.channel(2003, "projects")
+        self._threads: dict[str, Channel] = {}
+        self._faults: list[RestFault] = []
         self._taken: set[str] = set()
         self._finals: set[str] = set()
         self._alive = False
@@ -91,6 +102,7 @@ class DiscordPlace:
             notes = Notes(engine._store, engine._people, "discord")
             pairing = engine._people.policy == "pairing"
             chat = Listening(TOKEN, shared, notes, pairing=pairing, times=TIMES, **urls)
+            chat.traits = msgspec.structs.replace(chat.traits, preview_group_every=EVERY)
             chat.taken, chat.finals = self._taken, self._finals
             self._alive = True
             try:
@@ -103,7 +115,11 @@ class DiscordPlace:
         return DiscordSent(await self._chat.say(self._ada, text), self._taken)
 
     async def edit(self, sent: "DiscordSent", text: str) -> None:
-        await self._chat.say(self._ada, text, edit=sent.message)
+        message = sent.message
+        await message.channel.say(message.by, text, edit=message, mention=message.channel is self._group)
+
+    async def take_back(self, sent: "DiscordSent") -> None:
+        await sent.message.channel.delete(sent.message)
 
     async def send_picture(self, caption: str) -> None:
         await self._connected()
@@ -152,17 +168,74 @@ class DiscordPlace:
     def working(self) -> bool:
         return bool(self._chat.typing)
 
-    def fail(self, fault: Fault) -> None:
-        self._server.fail(POST, **FAULTS[fault])
+    def fail(self, fault: Fault, step: Step = "send", where: Where = "private", *, lasting: bool = False) -> None:
+        channel = self._chat if where == "private" else self._group
+        how = {**FAULTS[fault], "channel": channel.id, "times": float("inf") if lasting else 1}
+        self._faults.append(self._server.fail(POST if step == "send" else PATCH, **how))
 
-    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> None:
+    def struck(self) -> int:
+        return len(self._faults[-1].hits)
+
+    def heal(self) -> None:
+        self._server.heal()
+
+    async def thread_say(self, thread: str, text: str) -> "DiscordSent":
+        await self._connected()
+        if thread not in self._threads:
+            self._threads[thread] = self._projects.thread(thread, by=self._ada)
+        mention = not text.startswith("/")
+        text = text if mention else f"!{text[1:]}"
+        return DiscordSent(await self._threads[thread].say(self._ada, text, mention=mention), self._taken)
+
+    def thread_read(self, thread: str) -> list[str]:
+        shown = [m for m in self._threads[thread].answers if str(m.id) in self._finals]
+        return [_read(message.text) for message in shown]
+
+    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> "DiscordSent":
         await self._connected()
         answered = self._group.answers[-1] if way == "reply" else None
         text = f"!{text.removeprefix('/')}" if way == "command" else text
-        await self._group.say(self._people[by], text, mention=way == "mention", reply_to=answered, ping=False)
+        mention = way in ("mention", "opening")
+        said = await self._group.say(self._people[by], text, mention=mention, reply_to=answered, ping=False)
+        return DiscordSent(said, self._taken)
 
     def group_read(self) -> list[str]:
-        return [_read(message.text) for message in self._group.answers]
+        """With the threads in which long replies go on."""
+        return [_read(m.text) for channel in (self._group, *self._group.threads) for m in channel.answers]
+
+    def group_pairs(self) -> list[tuple[str, str]]:
+        called = self._server.bot.mention
+        return [
+            (m.reply_to.text.removeprefix(called).strip() if m.reply_to else "", _read(m.text))
+            for m in self._group.answers
+        ]
+
+    def pinged(self) -> list[str]:
+        return [ping for message in self._server.pings for ping in message.pings]
+
+    async def wipe(self, sent: "DiscordSent | None" = None) -> None:
+        await self._group.delete(sent.message if sent else self._group.answers[-1])
+
+    def tried(self) -> int:
+        return sum(f"/channels/{self._group.id}/messages" in call.path for call in self._server.calls)
+
+    async def remove(self) -> None:
+        self._guild.remove_bot()
+
+    async def readmit(self) -> None:
+        self._guild.add_bot()
+
+    async def mute(self) -> None:
+        self._group.deny("send_messages")
+
+    async def unmute(self) -> None:
+        self._group.allow("send_messages")
+
+    async def block(self) -> None:
+        self._chat.closed = True
+
+    async def unblock(self) -> None:
+        self._chat.closed = False
 
     async def say_as_stranger(self, text: str) -> None:
         await self._connected()

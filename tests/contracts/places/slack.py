@@ -16,9 +16,10 @@ from adapters.chat.slack.outbound import Slack
 from core.engine import Engine
 from core.notes import Notes
 from core.ports import Chat
-from tests.contracts.place import Ability, By, Fault, Sent, Way
+from tests.contracts.place import Ability, By, Fault, Sent, Step, Way, Where
 from tests.servers.slack import APP_TOKEN, BOT_TOKEN, SlackServer
 from tests.servers.slack_api.delivery import Delivery
+from tests.servers.slack_api.faults import Fault as ApiFault
 from tests.servers.slack_api.faults import Limits
 from tests.servers.slack_api.messages import Message
 
@@ -31,16 +32,21 @@ FAULTS: dict[Fault, dict] = {
     "cut before": {"drop": "before"},
     "cut after": {"drop": "after"},
 }
+LONG = 1_000_000
 
 COMMONMARK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+BOXES = (("[ ] ", "☐"), ("[x] ", "☑"))
 STYLED = re.compile(r"\u2060([*_~])(?!\u2060[^*_~])(\S(?:[^\n]*?\S)?)(?<!\u2060)\1\u2060")
 
 
 class SlackPlace:
     """A workspace of today whose app is an agent: streams in threads. Everything is said in one thread."""
 
-    lacks: ClassVar[dict[Ability, str]] = {"hang up": "the platform itself keeps what the person has not seen"}
+    lacks: ClassVar[dict[Ability, str]] = {
+        "block": "nobody can shut an app out of direct messages",
+        "hang up": "the platform itself keeps what the person has not seen",
+    }
     modern: ClassVar[bool] = True
 
     def __init__(self, server: SlackServer) -> None:
@@ -52,7 +58,9 @@ class SlackPlace:
         self._chat = server.private(self._ada)
         self._theirs = server.private(self._carl)
         self._group = server.channel("C1", "friends", list(self._people.values()))
+        self._projects = server.channel("C2", "projects", list(self._people.values()))
         self._roots: dict[str, Message] = {}
+        self._faults: list[ApiFault] = []
 
     @classmethod
     @asynccontextmanager
@@ -72,10 +80,14 @@ class SlackPlace:
     async def say(self, text: str) -> "SlackSent":
         message = await self._chat.say(self._ada, text, thread=self._roots.get("ada"))
         self._roots.setdefault("ada", message)
-        return SlackSent(message.ts, text, self._server)
+        return SlackSent(message, text, self._server)
 
-    async def edit(self, sent: Sent, text: str) -> None:
-        await self._chat.say(self._ada, text, edit=self._chat.by_ts[sent.id])
+    async def edit(self, sent: "SlackSent", text: str) -> None:
+        message = sent.message
+        await message.chat.say(message.by, text, edit=message, mention=message.chat is self._group)
+
+    async def take_back(self, sent: "SlackSent") -> None:
+        await sent.message.chat.delete(sent.message.by, sent.message)
 
     async def send_picture(self, caption: str) -> None:
         message = await self._chat.photo(self._ada, b"a picture", caption, thread=self._roots.get("ada"))
@@ -126,19 +138,73 @@ class SlackPlace:
     def working(self) -> bool:
         return bool(self._chat.status or self._chat.session_log)
 
-    def fail(self, fault: Fault) -> None:
-        self._server.fail("chat.postMessage", **FAULTS[fault])
+    def fail(self, fault: Fault, step: Step = "send", where: Where = "private", *, lasting: bool = False) -> None:
+        method = "chat.postMessage"
+        if step == "preview":
+            method = "chat.appendStream" if self.modern else "chat.update"
+        chat = self._chat if where == "private" else self._group
+        self._order(method, chat.id, LONG if lasting else 1, **FAULTS[fault])
 
-    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> None:
+    def struck(self) -> int:
+        return LONG - int(self._faults[-1].times)
+
+    def heal(self) -> None:
+        self._server.faults[:] = [fault for fault in self._server.faults if fault not in self._faults]
+
+    async def thread_say(self, thread: str, text: str) -> "SlackSent":
+        mention = not text.startswith("/")
+        text = text if mention else f"!{text[1:]}"
+        message = await self._projects.say(self._ada, text, mention=mention, thread=self._roots.get(thread))
+        self._roots.setdefault(thread, message)
+        return SlackSent(message, text, self._server)
+
+    def thread_read(self, thread: str) -> list[str]:
+        root = self._roots[thread].ts
+        shown = [m for m in self._projects.answers if m.thread == root and (m.metadata or not m.streamed)]
+        return [read_message(message.blocks, message.raw) for message in shown]
+
+    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> "SlackSent":
         said = "!" + text[1:] if way == "command" else text
-        thread = self._roots.get("group") if way else None
-        message = await self._group.say(self._people[by], said, mention=way == "mention", thread=thread)
+        thread = self._roots.get("group") if way not in ("", "opening") else None
+        mention = way in ("mention", "opening")
+        message = await self._group.say(self._people[by], said, mention=mention, thread=thread)
         if way:
             self._roots.setdefault("group", message)
+        return SlackSent(message, text, self._server)
 
     def group_read(self) -> list[str]:
-        shown = [m for m in self._group.messages if m.by is self._server.bot and not m.deleted]
-        return [read_message(message.blocks, message.raw) for message in shown]
+        return [read_message(message.blocks, message.raw) for message in self._shown()]
+
+    def group_pairs(self) -> list[tuple[str, str]]:
+        """An answer belongs to the thread in which it stands."""
+        asked = {m.ts: m.text.removeprefix(f"@{self._server.bot.name} ") for m in self._group.messages}
+        return [(asked[m.thread or ""], read_message(m.blocks, m.raw)) for m in self._shown()]
+
+    def pinged(self) -> list[str]:
+        return [ping for message in self._shown() for ping in message.pings]
+
+    async def wipe(self, sent: "SlackSent | None" = None) -> None:
+        self._group.remove(sent.message if sent else self._shown()[-1])
+
+    def tried(self) -> int:
+        methods = ("chat.postMessage", "chat.update", "chat.startStream", "chat.appendStream")
+        return sum(c.method in methods and c.params.get("channel") == self._group.id for c in self._server.calls)
+
+    async def remove(self) -> None:
+        await self._group.remove_bot(self._ada)
+
+    async def readmit(self) -> None:
+        await self._group.add_bot(self._ada)
+
+    async def mute(self) -> None:
+        for method in ("chat.postMessage", "chat.startStream"):
+            self._order(method, self._group.id, LONG, error="restricted_action")
+
+    async def unmute(self) -> None:
+        self.heal()
+
+    async def refuse_form(self) -> None:
+        self._order("chat.postMessage", self._group.id, 1, error="invalid_blocks")
 
     async def say_as_stranger(self, text: str) -> None:
         message = await self._theirs.say(self._carl, text, thread=self._roots.get("carl"))
@@ -146,6 +212,15 @@ class SlackPlace:
 
     def stranger_reads(self) -> list[str]:
         return [read_message(message.blocks, message.raw) for message in self._theirs.answers]
+
+    def _shown(self) -> list[Message]:
+        mine = [m for m in self._group.messages if m.by is self._server.bot and not m.deleted]
+        return [m for m in mine if m.wire.get("subtype") != "channel_join"]
+
+    def _order(self, method: str, channel: str, times: float, **how: Any) -> None:
+        # before the older workspace's own refusals
+        self._faults.append(self._server.fail(method, channel=channel, times=times, **how))
+        self._server.faults.insert(0, self._server.faults.pop())
 
     async def _frame(self, frame: bytes) -> None:
         (socket,) = await self._server.wait_for(lambda: self._server.sockets.open)
@@ -162,8 +237,8 @@ class OlderSlackPlace(SlackPlace):
 
 
 class SlackSent(Sent):
-    def __init__(self, ts: str, text: str, server: SlackServer) -> None:
-        self.id, self.text = ts, text
+    def __init__(self, message: Message, text: str, server: SlackServer) -> None:
+        self.message, self.id, self.text = message, message.ts, text
         self._server = server
 
     @property
@@ -270,7 +345,9 @@ class _Reader:
         while self.tokens[self.at].type == "list_item_open":
             self.at += 1
             mark = f"{number}. " if opened.type == "ordered_list_open" else "• "
-            lines.append(mark + self.blocks("list_item_close", "\n"))
+            body = self.blocks("list_item_close", "\n")
+            box = next((sign for source, sign in BOXES if body.startswith(source)), "")
+            lines.append(f"{box} {body[4:]}" if box else mark + body)
             number += 1
         self.at += 1
         return "\n".join(lines)

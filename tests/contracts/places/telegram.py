@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 import msgspec
@@ -11,8 +11,11 @@ from adapters.chat.telegram.client import Times
 from adapters.chat.telegram.outbound import Telegram
 from core.engine import Engine
 from core.ports import Chat
-from tests.contracts.place import Ability, By, Fault, Sent, Way
+from tests.contracts.place import Ability, By, Fault, Sent, Step, Way, Where
 from tests.contracts.reading import html_text
+from tests.servers.bot_api.faults import Fault as BotFault
+from tests.servers.bot_api.markup import entities_of
+from tests.servers.bot_api.messages import Message
 from tests.servers.telegram import TOKEN, TelegramServer
 
 TIMES = Times(poll=2.0, backoff=0.02, backoff_cap=0.1)
@@ -22,22 +25,32 @@ FAULTS: dict[Fault, dict] = {
     "cut before": {"drop": "before"},
     "cut after": {"drop": "after"},
 }
+LONG = 1_000_000
+NO_RIGHT = {"status": 400, "description": "Bad Request: not enough rights to send text messages to the chat"}
+EVERY = 0.2
+"""Seconds between two previews in the group, of 3.5: the limits of the server are off."""
 
 
 class TelegramPlace:
     """A server of today: rich messages, and drafts in private chats."""
 
-    lacks: ClassVar[dict[Ability, str]] = {"hang up": "the platform itself keeps what the person has not seen"}
+    lacks: ClassVar[dict[Ability, str]] = {
+        "hang up": "the platform itself keeps what the person has not seen",
+        "take back": "bots are not told of messages that people delete",
+    }
     modern: ClassVar[bool] = True
 
     def __init__(self, server: TelegramServer) -> None:
         self._server = server
         self._ada = server.person(1, "Ada")
-        self._bob = server.person(2, "Bob")
+        self._bob = server.person(2, "Bob", "bob_smith")
         self._people = {"ada": self._ada, "bob": self._bob, "robot": server.bot_person(3, "Robot", "other_bot")}
         self._chat = server.private(self._ada)
         self._theirs = server.private(self._bob)
         self._group = server.group(-1001, "Friends", list(self._people.values()))
+        self._forum = server.group(-1002, "Projects", list(self._people.values()), forum=True)
+        self._topics: dict[str, int] = {}
+        self._faults: list[BotFault] = []
 
     @classmethod
     @asynccontextmanager
@@ -49,14 +62,17 @@ class TelegramPlace:
     @asynccontextmanager
     async def life(self, engine: Engine) -> AsyncIterator[Chat]:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as shared:
-            yield Telegram(TOKEN, shared, self._server.url, times=TIMES)
+            chat = Telegram(TOKEN, shared, self._server.url, times=TIMES)
+            chat.traits = msgspec.structs.replace(chat.traits, preview_group_every=EVERY)
+            yield chat
 
     async def say(self, text: str) -> "TelegramSent":
-        await self._chat.say(self._ada, text)
-        return TelegramSent(text, self._server)
+        return TelegramSent(await self._chat.say(self._ada, text), self._server)
 
     async def edit(self, sent: "TelegramSent", text: str) -> None:
-        await self._chat.say(self._ada, text, edit=self._chat.by_id[int(sent.id)])
+        message = sent.message
+        chat = self._server.chats[message.chat_id]
+        await chat.say(message.by, text, edit=message, mention=chat is self._group)
 
     async def send_picture(self, caption: str) -> None:
         await self._chat.photo(self._ada, b"a picture", caption)
@@ -94,21 +110,92 @@ class TelegramPlace:
     def working(self) -> bool:
         return bool(self._chat.typing)
 
-    def fail(self, fault: Fault) -> None:
-        self._server.fail("sendRichMessage" if self.modern else "sendMessage", **FAULTS[fault])
+    def fail(self, fault: Fault, step: Step = "send", where: Where = "private", *, lasting: bool = False) -> None:
+        if step == "send":
+            method = "sendRichMessage" if self.modern else "sendMessage"
+        else:
+            method = "sendRichMessageDraft" if self.modern and where == "private" else "editMessageText"
+        chat = self._chat if where == "private" else self._group
+        self._order(method, chat.id, LONG if lasting else 1, **FAULTS[fault])
 
-    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> None:
+    def struck(self) -> int:
+        return LONG - int(self._faults[-1].times)
+
+    def heal(self) -> None:
+        self._server.faults[:] = [fault for fault in self._server.faults if fault not in self._faults]
+
+    async def thread_say(self, thread: str, text: str) -> "TelegramSent":
+        topic = self._topics.get(thread) or self._topics.setdefault(thread, self._forum.topic(thread))
+        mention = not text.startswith("/")
+        return TelegramSent(await self._forum.say(self._ada, text, thread=topic, mention=mention), self._server)
+
+    def thread_read(self, thread: str) -> list[str]:
+        topic = self._topics.get(thread)
+        return [_read(message.kind, message.raw) for message in self._forum.answers if message.thread == topic]
+
+    async def group_say(self, text: str, by: By = "ada", way: Way = "") -> "TelegramSent":
         answered = self._group.answers[-1] if way == "reply" else None
-        await self._group.say(self._people[by], text, mention=way == "mention", reply_to=answered)
+        mention = way in ("mention", "opening")
+        said = await self._group.say(self._people[by], text, mention=mention, reply_to=answered)
+        return TelegramSent(said, self._server)
 
     def group_read(self) -> list[str]:
         return [_read(message.kind, message.raw) for message in self._group.answers]
+
+    def group_pairs(self) -> list[tuple[str, str]]:
+        asked = {m.id: m.text.removeprefix(f"@{self._server.bot.username} ") for m in self._group.messages}
+        return [(asked.get(m.reply_to, ""), _read(m.kind, m.raw)) for m in self._group.answers]
+
+    def pinged(self) -> list[str]:
+        """In a rich message that asks not to be searched for names, none becomes a mention."""
+        sent = [call.params for call in self._server.calls if call.params.get("chat_id") == self._group.id]
+        searched = [rich["html"] for p in sent if (rich := p.get("rich_message")) and not rich["skip_entity_detection"]]
+        searched += [p["text"] for p in sent if "text" in p]
+        return [text for text in searched if any(e["type"] == "mention" for e in entities_of(text))]
+
+    async def wipe(self, sent: "TelegramSent | None" = None) -> None:
+        (sent.message if sent else self._group.answers[-1]).deleted = True
+
+    def tried(self) -> int:
+        methods = ("sendMessage", "sendRichMessage", "editMessageText")
+        return sum(
+            call.method in methods and call.params.get("chat_id") == self._group.id for call in self._server.calls
+        )
+
+    async def remove(self) -> None:
+        await self._group.remove_bot(self._ada)
+
+    async def readmit(self) -> None:
+        await self._group.add_bot(self._ada)
+
+    async def mute(self) -> None:
+        for method in ("sendMessage", "sendRichMessage", "editMessageText", "sendChatAction"):
+            self._order(method, self._group.id, LONG, **NO_RIGHT)
+
+    async def unmute(self) -> None:
+        self.heal()
+
+    async def refuse_form(self) -> None:
+        if self.modern:
+            no = {"status": 400, "description": "Bad Request: RICH_MESSAGE_INVALID"}
+            self._order("sendRichMessage", self._group.id, LONG, **no)
+        else:
+            self._order("sendMessage", self._group.id, 1, status=400, description="Bad Request: can't parse entities")
+
+    async def block(self) -> None:
+        await self._chat.block(self._ada)
+
+    async def unblock(self) -> None:
+        await self._chat.unblock(self._ada)
 
     async def say_as_stranger(self, text: str) -> None:
         await self._theirs.say(self._bob, text)
 
     def stranger_reads(self) -> list[str]:
         return [_read(message.kind, message.raw) for message in self._theirs.answers]
+
+    def _order(self, method: str, chat: int, times: float, **how: Any) -> None:
+        self._faults.append(self._server.fail(method, chat=chat, times=times, **how))
 
     def _push(self, body: bytes) -> None:
         updates = self._server.updates
@@ -122,17 +209,18 @@ class OlderTelegramPlace(TelegramPlace):
 
     modern = False
     lacks: ClassVar[dict[Ability, str]] = TelegramPlace.lacks | {
-        "previews": "a message that grows looks like any other (the group promises watch one become its final)"
+        "previews": "a message that grows looks like any other (the group promises watch one become its final)",
+        "pings": "the server itself searches HTML and plain text for names, and nothing in the API tells it not to",
     }
 
 
 class TelegramSent(Sent):
-    def __init__(self, text: str, server: TelegramServer) -> None:
+    def __init__(self, message: Message, server: TelegramServer) -> None:
         self._server = server
         self._update = server.updates._next - 1
-        chat = server.chats[1]
-        self.id = str(chat.messages[-1].id)
-        self.text = text
+        self.message = message
+        self.id = str(message.id)
+        self.text = message.text
 
     @property
     def told(self) -> bool:

@@ -33,11 +33,17 @@ class TerminalPlace:
     """Whoever sits at the data folder, with one terminal for each message."""
 
     lacks: ClassVar[Mapping[Ability, str]] = {
+        "block": "whoever does not want to read closes the terminal",
         "edit": "what was typed cannot be changed",
-        "files": "the terminal takes no files yet",
         "faults": "the socket is our own: what can fail is the terminal's line (hang up)",
+        "files": "the terminal takes no files yet",
+        "forms": "the terminal shows whatever we give it",
         "group": "the one who sits at the terminal is alone",
+        "pings": "the terminal notifies nobody",
+        "replies": "the one who sits at the terminal is alone",
+        "rules": "the one who sits at the terminal is alone",
         "strangers": "whoever can open the socket is the operator",
+        "take back": "what was typed cannot be taken back",
         "typing": "the terminal shows by itself that it waits",
     }
 
@@ -45,6 +51,8 @@ class TerminalPlace:
         self._socket = folder / "pieria.sock"
         self._session = session
         self._shown: dict[str, str] = {}
+        self._elsewhere: dict[str, dict[str, str]] = {}
+        """What other conversations showed."""
         self._previews: list[str] = []
         self._drawn: set[asyncio.Task] = set()
         self._streams: set[asyncio.Task] = set()
@@ -111,6 +119,12 @@ class TerminalPlace:
     def growing(self) -> bool:
         return bool(self._drawn)
 
+    async def thread_say(self, thread: str, text: str) -> Sent:
+        return await self._send("/terminal/say", thread=thread, text=text)
+
+    def thread_read(self, thread: str) -> list[str]:
+        return list(self._elsewhere.get(thread, {}).values())
+
     async def hang_up(self) -> None:
         if self._streams:
             self._cut = True
@@ -139,13 +153,17 @@ class TerminalPlace:
                     await asyncio.sleep(0.02)
             sent.told = status in {200, 202}
             if status == 200:
-                stream = asyncio.create_task(self._watch(answer))
+                stream = asyncio.create_task(self._watch(answer, self._shown_in(body)))
                 self._streams.add(stream)
                 stream.add_done_callback(self._streams.discard)
             elif status != 202:
                 self._shown[uuid.uuid4().hex] = msgspec.json.decode(await answer.read())["error"]
 
-    async def _watch(self, answer: aiohttp.ClientResponse) -> None:
+    def _shown_in(self, body: bytes) -> dict[str, str]:
+        thread = msgspec.json.decode(body)["thread"]
+        return self._shown if thread == "main" else self._elsewhere.setdefault(thread, {})
+
+    async def _watch(self, answer: aiohttp.ClientResponse, shown: dict[str, str]) -> None:
         """One terminal, from its message to its final."""
         mine, live, output, rest = asyncio.current_task(), Live(lambda: (WIDTH, HEIGHT)), "", b""
         try:
@@ -157,21 +175,21 @@ class TerminalPlace:
                         output += live.grow(event["partial"], event.get("doing", ""))
                         self._previews.append(_read(output))
                     else:
-                        output = self._settle(event, live, output)
+                        output = self._settle(event, live, output, shown)
         except aiohttp.ClientError:
             self._cut = True
         finally:
             self._drawn.discard(mine)
             answer.close()
 
-    def _settle(self, event: dict[str, Any], live: Live, output: str) -> str:
+    def _settle(self, event: dict[str, Any], live: Live, output: str, shown: dict[str, str]) -> str:
         if "final" in event:
             self._drawn.discard(asyncio.current_task())
-            self._shown[event["turn"]] = _read(output + live.finish(event["final"]))
+            shown[event["turn"]] = _read(output + live.finish(event["final"]))
         elif "other" in event:
-            self._shown[event["turn"]] = _read(ansi(event["other"], WIDTH))
+            shown[event["turn"]] = _read(ansi(event["other"], WIDTH))
         else:
-            self._shown[uuid.uuid4().hex] = event["error"]
+            shown[uuid.uuid4().hex] = event["error"]
         return output
 
 

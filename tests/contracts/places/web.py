@@ -35,17 +35,24 @@ class Item:
     html: str
     text: str | None = None
     """None while it grows."""
+    thread: str = THREAD
 
 
 class WebPlace:
     """One open page of one visitor."""
 
     lacks: ClassVar[Mapping[Ability, str]] = {
+        "block": "whoever does not want to read closes the page",
         "edit": "what was posted on the page cannot be changed",
-        "files": "the page takes no files yet",
         "faults": "the page is our own server: what can fail is the way to it (hang up)",
+        "files": "the page takes no files yet",
+        "forms": "the page shows whatever we give it",
         "group": "a chat of the page belongs to one visitor",
+        "pings": "the page notifies nobody",
+        "replies": "a chat of the page belongs to one visitor",
+        "rules": "a chat of the page belongs to one visitor",
         "strangers": "whoever has the page's cookie was let in by the page itself",
+        "take back": "what was posted on the page cannot be taken back",
     }
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -105,7 +112,7 @@ class WebPlace:
         """The page shows by itself."""
 
     def read(self) -> list[str]:
-        return [html_text(item.html) for item in self._items if item.text is not None]
+        return self._read(THREAD)
 
     def previews(self) -> list[str]:
         return self._previews
@@ -116,11 +123,20 @@ class WebPlace:
     def working(self) -> bool:
         return self._worked
 
+    async def thread_say(self, thread: str, text: str) -> Sent:
+        return await self._send("/api/messages", thread=_named(thread), text=text)
+
+    def thread_read(self, thread: str) -> list[str]:
+        return self._read(_named(thread))
+
     async def hang_up(self) -> None:
         await self._hung_up(wait=False)
 
     def come_back(self) -> None:
         self._listening = asyncio.create_task(self._listen())
+
+    def _read(self, thread: str) -> list[str]:
+        return [html_text(item.html) for item in self._items if item.text is not None and item.thread == thread]
 
     async def _hung_up(self, *, wait: bool) -> None:
         listening, self._listening = self._listening, None
@@ -219,10 +235,14 @@ class WebPlace:
             return
         item = next((item for item in self._items if item.turn == event["turn"]), None)
         if item is None:
-            item = Item(event["turn"], "")
+            item = Item(event["turn"], "", thread=event["thread"])
             self._items.append(item)
         if event["kind"] == "final":
             item.html, item.text = event["html"], event["text"]
         elif item.text is None:
             item.html = event["html"]
             self._previews.append(html_text(item.html))
+
+
+def _named(thread: str) -> str:
+    return f"thread-{thread:-<16}"
