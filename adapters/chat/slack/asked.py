@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from adapters.chat.slack.recent import keep
 from core.messages import ChatRef
 
 _CAP = 5_000
@@ -38,13 +39,8 @@ class Book:
         """Somebody asked something in a place."""
         asked.at = time.monotonic()
         for key in ((chat.chat, message), (chat.chat, f"in {chat.thread}")):
-            self._by_message[key] = asked
-            self._by_message.move_to_end(key)
-        while len(self._by_message) > _CAP:
-            self._by_message.popitem(last=False)
-        self._threads[chat.chat, asked.user] = chat
-        while len(self._threads) > _CAP:
-            self._threads.popitem(last=False)
+            keep(self._by_message, key, asked, _CAP)
+        keep(self._threads, (chat.chat, asked.user), chat, _CAP)
 
     def asked(self, chat: ChatRef, message: str = "") -> Asked | None:
         """Who asked the message that is answered, or spoke last in the place."""

@@ -15,6 +15,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.client import Busy, Client, Refused
 from adapters.chat.slack.events import Payload, Post
+from adapters.chat.slack.recent import keep
 
 log = logging.getLogger(__name__)
 
@@ -133,11 +134,7 @@ class Members:
 
     def _keep(self, who: str, member: Member) -> Member:
         self.lack = ""
-        self._known[who] = (time.monotonic(), member)
-        self._known.move_to_end(who)
-        while len(self._known) > _CAP:
-            self._known.popitem(last=False)
-        return member
+        return keep(self._known, who, (time.monotonic(), member), _CAP)[1]
 
 
 def told(payload: Payload, team: str) -> Member:

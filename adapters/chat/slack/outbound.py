@@ -38,6 +38,7 @@ from adapters.chat.slack.inbound import ASIDE, COMMAND, PLATFORM, Me
 from adapters.chat.slack.members import Members
 from adapters.chat.slack.places import Places
 from adapters.chat.slack.postbox import Postbox
+from adapters.chat.slack.recent import keep
 from adapters.chat.slack.reception import Reception
 from adapters.chat.slack.sending import Frame, Sending
 from adapters.chat.slack.sessions import Sessions
@@ -217,10 +218,7 @@ class Slack:
         return rendered.text if rendered else ""
 
     def _render(self, one: Piece, form: Mode) -> str:
-        self._rendered[one.markdown, form] = one
-        while len(self._rendered) > _CAP:
-            self._rendered.popitem(last=False)
-        return one.markdown
+        return keep(self._rendered, (one.markdown, form), one, _CAP).markdown
 
     async def _receive(self, payload: Payload) -> None:
         reception = self._reception

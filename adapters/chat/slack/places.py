@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from adapters.chat.slack.recent import keep
 from core.notes import Notes
 
 _CAP = 10_000
@@ -45,15 +46,10 @@ class Places:
             return known
         value = (await self._notes.read(*name)).decode()
         if value:
-            self._keep(name, value)
+            keep(self._near, name, value, _CAP)
         return value
 
     async def _write(self, value: str, *name: str) -> None:
         if self._near.get(name) != value:
             await self._notes.write(value.encode(), *name)
-            self._keep(name, value)
-
-    def _keep(self, name: tuple[str, ...], value: str) -> None:
-        self._near[name] = value
-        while len(self._near) > _CAP:
-            self._near.popitem(last=False)
+            keep(self._near, name, value, _CAP)

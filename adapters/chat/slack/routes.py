@@ -20,6 +20,7 @@ from aiohttp import web
 from adapters.chat.slack import events
 from adapters.chat.slack.client import Times
 from adapters.chat.slack.events import Payload
+from adapters.chat.slack.recent import keep
 from core.errors import StoreError
 
 PATH = "/slack/events"
@@ -119,9 +120,7 @@ class Order:
             if taken:
                 self._owed.pop(lane, None)
             elif payload.event_id:  # commands and presses do not come again
-                self._owed[lane] = (payload.name, time.monotonic() + self._times.owed)
-                while len(self._owed) > _CHATS:
-                    self._owed.popitem(last=False)
+                keep(self._owed, lane, (payload.name, time.monotonic() + self._times.owed), _CHATS)
             return taken
 
     async def _held(self, payload: Payload) -> bool:

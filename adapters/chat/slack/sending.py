@@ -16,6 +16,7 @@ from adapters.chat.slack.format import Mode, Piece, piece, pieces
 from adapters.chat.slack.history import History
 from adapters.chat.slack.inbound import ASIDE, Me
 from adapters.chat.slack.postbox import NAMELESS, Postbox, actions, content, metadata
+from adapters.chat.slack.recent import keep
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.streams import Streams
 from core.messages import Button, Reply
@@ -75,9 +76,7 @@ class Sending:
             form, known = SIMPLER[form], None
             cut = pieces(part.body, form)
             torn = Torn(cut, []) if len(cut) > 1 else None
-        self._torn[frame.key] = torn
-        while len(self._torn) > _CAP:
-            self._torn.popitem(last=False)
+        keep(self._torn, frame.key, torn, _CAP)
         while (number := len(torn.sent)) < len(torn.pieces):
             ends = number == len(torn.pieces) - 1
             here = Frame(

@@ -13,6 +13,7 @@ from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Refused
 from adapters.chat.slack.inbound import ASIDE
 from adapters.chat.slack.postbox import Postbox
+from adapters.chat.slack.recent import keep
 from core.messages import ChatRef
 
 log = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ class Sessions:
             body = {"channel_id": chat.chat, "thread_ts": chat.thread, "status": "processing"}
             title = self._title(chat)
             if await self._try(SET, body | ({"title": title} if title else {})):
-                _keep(self._busy, key)
+                keep(self._busy, key, True, _CAP)
                 if title:
-                    _keep(self._titled, key)
+                    keep(self._titled, key, True, _CAP)
                 return
         await self._try(LINE, {"channel_id": chat.chat, "thread_ts": chat.thread, "status": "is thinking…"})
 
@@ -64,7 +65,7 @@ class Sessions:
         key = (chat.chat, chat.thread)
         if not chat.private or asked is None or not asked.title or key in self._titled:
             return
-        _keep(self._titled, key)
+        keep(self._titled, key, True, _CAP)
         body = {"channel_id": chat.chat, "thread_ts": chat.thread, "title": asked.title}
         if self._postbox.knows(SET):
             await self._try(RENAME, body)
@@ -84,9 +85,3 @@ class Sessions:
                 self._postbox.forgo(SET)
             return False
         return True
-
-
-def _keep(memory: OrderedDict[tuple[str, str], bool], key: tuple[str, str]) -> None:
-    memory[key] = True
-    while len(memory) > _CAP:
-        memory.popitem(last=False)

@@ -17,6 +17,7 @@ from adapters.chat.slack.failures import ENDED, LOST, NOT_HERE, UNKNOWN, word
 from adapters.chat.slack.format import pieces
 from adapters.chat.slack.pace import Bucket
 from adapters.chat.slack.postbox import NAMELESS, Postbox
+from adapters.chat.slack.recent import keep
 from adapters.chat.slack.settled import MOST, settled
 from core.messages import ChatRef, Partial
 from core.text import balanced
@@ -77,9 +78,7 @@ class Streams:
         """Show what there is; the id of the message that does. Raises SlackClientError."""
         growing = self._growing.get(partial.turn)
         if growing is None:
-            growing = self._growing[partial.turn] = Growing(partial.chat, ts=shown)
-            while len(self._growing) > _CAP:
-                self._growing.popitem(last=False)
+            growing = keep(self._growing, partial.turn, Growing(partial.chat, ts=shown), _CAP)
         if growing.left or not partial.whole():
             return growing.ts or shown
         now = time.monotonic()

@@ -1,0 +1,16 @@
+"""Tables that keep their newest entries, so that none grows for ever."""
+
+from collections import OrderedDict
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def keep(table: OrderedDict[K, V], key: K, value: V, most: int) -> V:
+    """Make this entry the newest of at most so many, and return its value."""
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > most:
+        table.popitem(last=False)
+    return value
