@@ -187,7 +187,6 @@ class Guild(msgspec.Struct):
     unavailable: bool | None = False
     owner_id: str | None = None
     joined_at: str | None = None
-    system_channel_id: str | None = None
     channels: tuple[Channel, ...] | None = ()
     threads: tuple[Channel, ...] | None = ()
 

@@ -200,8 +200,11 @@ def _span(span: Inline, before: str) -> str:
             return _around("**", _spans(span.children))
         case Emphasis():
             inner = _spans(span.children)
-            # Stars beside stars could be read in more than one way.
-            return _around("_" if "*" in (before, inner[:1], inner[-1:]) else "*", inner)
+            # Stars beside stars could be read in more than one way; a lone one ends the emphasis even inside code.
+            stars = "*" in (before, inner[:1], inner[-1:]) or "*" in inner.replace("**", "")
+            if stars and re.match(r"\w", before):  # nor does a line below begin inside a word
+                return inner
+            return _around("_" if stars else "*", inner)
         case Strike():
             return _around("~~", _spans(span.children))
         case Link():

@@ -6,6 +6,7 @@ does what an event cannot tell by itself.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -47,7 +48,6 @@ class Spot(msgspec.Struct, frozen=True):
     """The role that Discord made for us in this server."""
     admin: bool = False
     """The sender rules the server."""
-    vouched: bool = False
     names: Mapping[str, str] = msgspec.field(default_factory=dict)
     """What channels and roles are called, by their ids."""
 
@@ -77,7 +77,6 @@ def message(post: Post, me: Me, spot: Spot) -> Message | None:
         attachments=attachments,
         addressed=addressed(post, me, spot),
         admin=spot.admin,
-        vouched=spot.vouched,
         start=begin[1] if begin else "",
     )
 
@@ -116,7 +115,6 @@ def command(interaction: Interaction, me: Me, spot: Spot) -> Message | None:
         name=_called(sender, interaction.member),
         message_id=f"i:{interaction.id}",
         admin=spot.admin,
-        vouched=spot.vouched,
         language=interaction.locale or "",
     )
 
@@ -133,11 +131,10 @@ def pressed(interaction: Interaction, me: Me, spot: Spot) -> Pressed | None:
         action=data.custom_id,
         name=_called(sender, interaction.member),
         admin=spot.admin,
-        vouched=spot.vouched,
     )
 
 
-def spot_of(interaction: Interaction, *, vouched: bool) -> Spot | None:
+def spot_of(interaction: Interaction) -> Spot | None:
     """Where an interaction happened, which it tells by itself; None where it tells too little."""
     channel = interaction.channel
     here = interaction.channel_id or (channel.id if channel else "")
@@ -148,7 +145,7 @@ def spot_of(interaction: Interaction, *, vouched: bool) -> Spot | None:
         return None
     parent = channel.parent_id if channel and channel.type in _THREADS else ""
     admin = rules(interaction.member)
-    return Spot(here, interaction.guild_id or "", parent or "", ours=True, admin=admin, vouched=vouched)
+    return Spot(here, interaction.guild_id or "", parent or "", ours=True, admin=admin)
 
 
 def rules(member: Member | None) -> bool:
@@ -199,6 +196,14 @@ def answered(post: Post) -> str:
     """The id of the message that one answers, "" where it answers none."""
     reference = post.message_reference
     return (reference.message_id or "") if reference and reference.type == 0 else ""
+
+
+def later(told: str | None, moment: float) -> bool:
+    """Whether what Discord tells is later than a moment in seconds; not where it tells nothing."""
+    try:
+        return datetime.fromisoformat(told or "").timestamp() > moment
+    except ValueError:
+        return False
 
 
 def text_of(post: Post) -> str:

@@ -27,7 +27,7 @@ from adapters.chat.discord.profile import introduce, present
 from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import CHANNEL, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
-from core.errors import ChatError, ChatRefusedToken, ChatUnreachable, StoreError
+from core.errors import ChatError, ChatGone, ChatRefusedToken, ChatUnreachable, StoreError
 from core.layout import plain
 from core.markdown import parse
 from core.messages import ChatRef, Partial, Reply
@@ -243,7 +243,8 @@ class Discord:
                 if isinstance(failure, ChatRefusedToken):
                     raise failure from None
                 failures += 1
-                log.log(logging.WARNING if failures == 3 else logging.DEBUG, "%s", failure.sentence)
+                more = " Check DISCORD_API_URL." if isinstance(failure, ChatGone) else ""
+                log.log(logging.WARNING if failures == 3 else logging.DEBUG, "%s%s", failure.sentence, more)
                 wait = pause(failures, self._rest.times)
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             else:

@@ -7,6 +7,7 @@ again after a restart.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -167,14 +168,19 @@ class Reception:
             return
         if spot.guild and not message.addressed:
             return
-        vouched = await self._servers.vouches(spot.guild, post.author.id)
-        if spot.guild and self._servers.pairing and not vouched:
-            await self._servers.offer(spot.guild, spot.channel)
+        vouched = await self._vouched(spot, post.author.id)
         if not spot.guild:
             await self._visited(spot.channel)
         elif spot.parent:
             message = await self._in_thread(message, spot)
         await self._accept(msgspec.structs.replace(message, vouched=vouched))
+
+    async def _vouched(self, spot: Spot, user: str) -> bool:
+        """Whether the sender belongs to a server that was let in; one that was not is asked for it."""
+        vouched = await self._servers.vouches(spot.guild, user)
+        if spot.guild and self._servers.pairing and not vouched:
+            await self._servers.offer(spot.guild, spot.channel)
+        return vouched
 
     async def _listens(self, guild: str, channel: str) -> bool:
         """Whether a channel of a server can hold something for us that can be read again."""
@@ -209,7 +215,7 @@ class Reception:
         if interaction.data and interaction.data.custom_id == LET_IN:
             self._beside(self._servers.pressed(interaction))
             return
-        spot = inbound.spot_of(interaction, vouched=False)
+        spot = inbound.spot_of(interaction)
         if spot is None or interaction.type not in {2, 3}:
             return
         event = f"i:{interaction.id}"
@@ -222,9 +228,7 @@ class Reception:
         event = inbound.command(interaction, self._me, spot) or inbound.pressed(interaction, self._me, spot)
         if event is None:
             return
-        vouched = await self._servers.vouches(spot.guild, event.sender.user)
-        if spot.guild and self._servers.pairing and not vouched:
-            await self._servers.offer(spot.guild, spot.channel)
+        vouched = await self._vouched(spot, event.sender.user)
         if not spot.guild:
             await self._visited(spot.channel)
         elif spot.parent:
@@ -244,12 +248,12 @@ class Reception:
             self._lanes.put(guild.id, lambda: self._joined(guild))
 
     async def _joined(self, guild: Guild) -> None:
-        """Somebody invited us into a server."""
+        """We are in a server that was not there before: somebody invited us, or nobody had told us of it."""
         if not await self._servers.approved(guild.id):
             await self._servers.offer(guild.id)
             return
         place = self._places.lounge(guild.id)
-        if place and guild.owner_id:
+        if place and guild.owner_id and inbound.later(guild.joined_at, time.time() - self._rest.times.old):
             chat = inbound.where(self._me, Spot(place, guild.id))
             owner = inbound.account(guild.owner_id, self._me)
             event = f"joined:{guild.id}:{guild.joined_at}"

@@ -43,6 +43,7 @@ def test_what_only_looks_like_a_mark_is_read_as_it_was_said(text: str) -> None:
         ("# One\n\n### Three\n\n#### Four", "# One\n\n### Three\n\n**Four**"),
         ("**a** *b* ~~c~~ `d`", "**a** *b* ~~c~~ `d`"),
         ("***both***", "_**both**_"),
+        ("*a `2*3` b*", "_a `2*3` b_"),
         ("- one\n  - two\n\n3. three\n4. four", "- one\n  - two\n\n3. three\n4. four"),
         ("- [ ] open\n- [x] done", "- ☐ open\n- ☑ done"),
         ("- - 1\n  - 2\n- 3", "•\n  - 1\n  - 2\n- 3"),

@@ -421,7 +421,10 @@ async def test_a_server_and_a_thread_of_which_little_is_told_are_known(live, ser
     async with live() as bot:
         await wait_until(lambda: bot.chat.space)
         events: list[tuple[str, dict]] = [
-            ("GUILD_CREATE", {"id": "70", "channels": [{"id": "71", "type": 0}], "roles": [{"id": "70"}]}),
+            (
+                "GUILD_CREATE",
+                {"id": "70", "owner_id": "1001", "channels": [{"id": "71", "type": 0}], "roles": [{"id": "70"}]},
+            ),
             ("THREAD_CREATE", {"id": "72", "type": 11, "guild_id": "70", "parent_id": "71"}),
         ]
         for number, text in ((73, f"<@{bot.chat.space}> one"), (74, "two")):
@@ -431,5 +434,6 @@ async def test_a_server_and_a_thread_of_which_little_is_told_are_known(live, ser
             server.push({"op": 0, "s": number, "t": event, "d": body})
         await wait_until(lambda: bot.texts == ["one", "two"])
         assert {(one.chat.chat, one.chat.thread) for one in bot.messages} == {("71", "72")}
+        assert bot.got == bot.messages  # whether we just came there is not told: nobody is greeted
         assert not server.called("GET /channels/{id}")
         assert "cannot read" not in caplog.text

@@ -171,11 +171,9 @@ def test_only_what_looks_like_a_command_is_an_action(action: str) -> None:
 def test_an_interaction_tells_where_it_happened_and_who_rules_there() -> None:
     channel = {"id": "61", "type": 11, "parent_id": "60"}
     member = {"user": ADA, "permissions": str(1 << 5)}
-    spot = inbound.spot_of(
-        interaction(channel_id="61", channel=channel, guild_id="7", user=None, member=member), vouched=False
-    )
+    spot = inbound.spot_of(interaction(channel_id="61", channel=channel, guild_id="7", user=None, member=member))
     assert (spot.parent, spot.channel, spot.guild, spot.admin) == ("60", "61", "7", True)
-    assert inbound.spot_of(interaction(channel={"id": "50", "type": 3}), vouched=False) is None
+    assert inbound.spot_of(interaction(channel={"id": "50", "type": 3})) is None
 
 
 JSON = st.recursive(
@@ -202,7 +200,7 @@ def test_whatever_can_be_decoded_can_be_read(kind: str, body: object) -> None:
         case Removal():
             inbound.deleted(event, ME, ROOM)
         case Interaction():
-            spot = inbound.spot_of(event, vouched=False)
+            spot = inbound.spot_of(event)
             if spot:
                 inbound.command(event, ME, spot)
                 inbound.pressed(event, ME, spot)
