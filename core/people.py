@@ -157,7 +157,14 @@ class People:
         pipeline.pexpire(code_key(code), HOUR)
         pipeline.zadd(CODES, {code: now + HOUR})
         pipeline.pexpire(CODES, HOUR)
-        await self._store.execute(pipeline)
+        pipeline.zcard(CODES)
+        if (await self._store.execute(pipeline))[-1] > MOST_CODES:  # others were as quick
+            pipeline = self._store.redis.pipeline(transaction=True)
+            pipeline.delete(code_key(code))
+            pipeline.zrem(CODES, code)
+            pipeline.delete(asked_key(who))
+            await self._store.execute(pipeline)
+            return None
         return f"{code[:4]}-{code[4:]}"
 
     async def waiting(self, code: str) -> Waiting | None:

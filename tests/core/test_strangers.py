@@ -47,6 +47,13 @@ async def test_who_found_no_code_left_gets_one_when_there_is_room(store: Store) 
         assert "**" in (await s.replies(1))[0]
 
 
+async def test_strangers_who_come_at_once_get_no_more_codes_than_there_are(store: Store) -> None:
+    async with stage(store, board=Board(trusted=False)) as s:
+        await asyncio.gather(*(s.people.ask(Account("stage", "bot", f"u{n}"), "U") for n in range(200)))
+        assert await store.redis.zcard(CODES) <= 50
+        assert len([k async for k in store.redis.scan_iter("pieria:code:*")]) <= 50
+
+
 async def test_the_operators_code_cannot_be_guessed_for_long(store: Store) -> None:
     async with stage(store, board=Board(trusted=False)) as s:
         code = await s.people.claim()
