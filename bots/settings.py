@@ -18,9 +18,12 @@ import msgspec
 
 from core.errors import SettingsError
 from core.people import Policy
+from core.ports import Rate
 
 PROVIDERS = ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER", "GROQ", "MISTRAL", "DEEPSEEK", "XAI", "OLLAMA", "MODEL")
 """Every provider NAME has NAME_API_KEY and NAME_BASE_URL. MODEL is Muse Spark's."""
+BURST = 20
+"""Turns that a person may have at once, before PIERIA_RATE holds them back."""
 
 
 class Secret:
@@ -80,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True):
     public_url: str
     password: Secret
     access: Policy
+    rate: Rate | None
+    """Of a person's turns; None: no limit."""
     send_limits: bool
     """Keep the platforms' limits of sending."""
     zone: str
@@ -122,6 +127,7 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         public_url=values.url("PIERIA_PUBLIC_URL", ""),
         password=values.secret("PIERIA_PASSWORD"),
         access=values.checked("PIERIA_ACCESS", _one_of("pairing", "open", "closed"), "pairing"),
+        rate=values.checked("PIERIA_RATE", _rate, _rate("30")),
         send_limits=values.checked("PIERIA_SEND_LIMITS", _one_of("platform", "off"), "platform") == "platform",
         zone=values.checked("PIERIA_TZ", _zone, "") or _local_zone(),
     )
@@ -230,6 +236,15 @@ def _whole(least: int, most: int, what: str) -> Callable[[str], int]:
         return int(text)
 
     return check
+
+
+def _rate(text: str) -> Rate | None:
+    if text == "off":
+        return None
+    try:
+        return Rate(60 / _whole(1, 6000, "turns")(text), BURST)
+    except ValueError:
+        raise ValueError("turns a minute a person, a whole number from 1 to 6000, or off") from None
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

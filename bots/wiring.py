@@ -101,6 +101,7 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             rules=Rules(keep=settings.keep_days * DAY),
             zone=settings.zone,
             paced=settings.send_limits,
+            rate=settings.rate,
         )
         yield House(settings, store, seal, people, models, engine, http)
 

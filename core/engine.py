@@ -20,12 +20,13 @@ from core.conversation import REPLY, Conversations, encode
 from core.delivery import Delivery, Out
 from core.errors import ChatError, PieriaError, SealError, StoreError, traced
 from core.keys import NEWS, Lane, lane_keys
+from core.limits import Limits
 from core.mailbox import Begun, Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
 from core.notes import SPACE, Notes
 from core.pace import Pace
 from core.people import Known, People
-from core.ports import Chat, Models, Wakeups
+from core.ports import Chat, Models, Rate, Wakeups
 from core.records import MESSAGE, Records
 from core.running import Running
 from core.store import Store
@@ -60,15 +61,17 @@ class Engine:
         slots: int = 256,
         zone: str = "UTC",
         paced: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         """`worker` names this process among those of the store; `slots` turns run side by side; `paced` keeps the platforms'
-        limits of sending.
+        limits of sending; `rate` bounds a person's turns.
         """
         self._store = store
         self._people = people
         self._wakeups = wakeups
         self._slots = slots
         self._mailbox = Mailbox(store, worker, rules or Rules())
+        self._limits = Limits(store, people, rate)
         self.records = Records(store, people, self._mailbox)
         self.delivery = Delivery(self._mailbox, self._spawn, Pace(store, people, on=paced))
         self._conversations = Conversations(
@@ -184,9 +187,21 @@ class Engine:
     async def _post(self, message: Message, known: Known, *, alone: bool) -> None:
         lane = self._lane(message.chat)
         owner = self._people.owner(message.chat, known)
-        entry = await self._entry(message, known, owner, alone=alone)
-        free = not self._closing and len(self._running) < self._slots
-        accepted = await self._mailbox.accept(lane, entry, owner, begin=free)
+        refused = await self._limits.take(message.chat, known)
+        if refused and not await self._mailbox.knows(lane, self._people.event(message.chat, message.event)):
+            if refused.tell:
+                key = "slow_group" if refused.group else "slow"
+                await self._aside.answer(message, known, key, seconds=refused.seconds)
+            return
+        new = False
+        try:
+            entry = await self._entry(message, known, owner, alone=alone)
+            free = not self._closing and len(self._running) < self._slots
+            accepted = await self._mailbox.accept(lane, entry, owner, begin=free)
+            new = accepted.status not in {"DUP", "FULL"}
+        finally:
+            if not new:
+                await self._limits.undo(refused, message.chat, known)
         if accepted.begun is not None:
             self._spawn(self._play(accepted.begun))
         elif accepted.epoch:

@@ -49,6 +49,12 @@ TABLE = (
         "seconds after the last send",
         "until when a bucket of sends is spent",
     ),
+    Kind(
+        "pieria:rate:{all}:<who>",
+        "hash",
+        "a minute after the last turn",
+        "until when a person's or a group's turns are spent, and nobody is told of it",
+    ),
     Kind("{t}:c:<lane>", "hash", "PIERIA_KEEP after the last turn", "state of a lane: epoch, fencing token, lease"),
     Kind("{t}:mb:<lane>", "list", "gone when empty", "waiting messages: event, sender, kind, sealed body"),
     Kind("{t}:ev:<event>", "string", "a day", "an event that was accepted"),
@@ -121,6 +127,11 @@ def note_key(note: str) -> str:
 def pace_key(account: str, place: str) -> str:
     """Until when a bucket of an account of ours is spent; all of one account lie in one slot."""
     return f"pieria:pace:{{{account}}}:{place}"
+
+
+def rate_key(who: str) -> str:
+    """How often a person or a group had turns; all lie in one slot, for one script takes a place in several."""
+    return f"pieria:rate:{{all}}:{who}"
 
 
 class Lane(msgspec.Struct, frozen=True):

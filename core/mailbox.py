@@ -144,6 +144,12 @@ class Mailbox:
             raise StoreFull("Too many chats have work waiting: new ones wait until some are done.")
         return Accepted(status.decode(), epoch, self._begun(lane, epoch, rest[0]) if rest else None)
 
+    async def knows(self, lane: Lane, event: str) -> bool:
+        """Whether this event was accepted, or answered beside the lane."""
+        pipeline = self._store.redis.pipeline(transaction=False)
+        pipeline.exists(lane.event(event))
+        return bool((await self._store.execute(pipeline))[0])
+
     async def begin(self, lane: Lane, epoch: int) -> Begun | None:
         """Take the lane's next turn; None when the wake-up is stale, the lane is held, or nothing waits."""
         status, epoch, *rest = await self._store.run(

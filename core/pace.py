@@ -34,7 +34,7 @@ class Pace:
         if not self._on or rate is None:
             return
         try:
-            key = pace_key(self._people.account(chat), self._people.lane(_whole(chat)))
+            key = pace_key(self._people.account(chat), self._people.lane(whole(chat)))
             await self._store.run("hold", (key,), round(rate.every * 1000), rate.burst, round(seconds * 1000))
         except StoreError:
             return
@@ -46,7 +46,7 @@ class Pace:
             rates[pace_key(account, account)] = traits.account_rate
         # previews of private chats come to each platform in a way of their own, beside its limit of messages
         if rate := (traits.chat_rate if final else None) if chat.private else traits.group_rate:
-            rates[pace_key(account, self._people.lane(_whole(chat)))] = rate
+            rates[pace_key(account, self._people.lane(whole(chat)))] = rate
         if not self._on or not rates:
             return 0.0
         numbers = [number for rate in rates.values() for number in (round(rate.every * 1000), rate.burst)]
@@ -56,6 +56,6 @@ class Pace:
             return 0.0
 
 
-def _whole(chat: ChatRef) -> ChatRef:
+def whole(chat: ChatRef) -> ChatRef:
     """The place that a platform counts for: threads of a group share its limit."""
     return ChatRef(chat.platform, chat.space, chat.chat, private=chat.private)

@@ -22,7 +22,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """How often a platform lets us send: once in `every` seconds on average, `burst` at once."""
+    """How often something may be done, such as a send on a platform: once in `every` seconds on average, `burst` at once."""
 
     every: float
     burst: int

@@ -39,6 +39,11 @@ _TABLE: dict[str, dict[str, str]] = {
         "code_in_group": "This assistant is private. Send me a direct message, then I tell you how to get in.",
         "claimed": "This account is the operator's now. Everything is yours; `{prefix}help` shows what I can do.",
         "full": "Too many messages wait in this chat. I answer them first: please send this one again in a moment.",
+        "slow": "That is more than I may answer a minute. Please send this again in {seconds} s; what comes sooner I cannot take.",
+        "slow_group": (
+            "This group asks more than I may answer a minute. Please send this again in {seconds} s; what comes sooner I "
+            "cannot take."
+        ),
         "too_long": "That message is too long: {size} characters; {most} is the most I take at once.",
         "empty": "That message had no text that I could read.",
         "cannot_read": "I cannot read {kinds} yet. Please tell me in words what it is about.",

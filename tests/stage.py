@@ -27,7 +27,7 @@ from core.messages import (
     ToolCall,
 )
 from core.people import People
-from core.ports import Accept, Command, Part, Traits
+from core.ports import Accept, Command, Part, Rate, Traits
 from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox
@@ -189,6 +189,7 @@ async def stage(
     policy: str = "pairing",
     worker: str = "w1",
     paced: bool = False,
+    rate: Rate | None = None,
 ) -> AsyncIterator[Stage]:
     """A running engine on the store; ends in order, as the program does at SIGTERM."""
     seal = Seal(KEY)
@@ -204,6 +205,7 @@ async def stage(
         worker=worker,
         rules=rules or Rules(),
         paced=paced,
+        rate=rate,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

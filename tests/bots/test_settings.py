@@ -35,6 +35,8 @@ def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_fol
         ("PIERIA_PORT", "http", "whole number from 0 to 65535"),
         ("PIERIA_PORT", "70000", "whole number from 0 to 65535"),
         ("PIERIA_ACCESS", "everyone", "pairing, open, closed"),
+        ("PIERIA_RATE", "often", "or off"),
+        ("PIERIA_RATE", "0", "from 1 to 6000"),
         ("PIERIA_SEND_LIMITS", "on", "platform, off"),
         ("PIERIA_TZ", "Berlin", "Europe/Berlin"),
         ("PIERIA_TZ", "../../etc/passwd", "Europe/Berlin"),

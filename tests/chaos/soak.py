@@ -58,7 +58,7 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
     platforms: list[Platform] = [made(plan.private, plan.groups) for made in (Telegram, Slack, Discord)]
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(ModelServer(brain=Brain(brain_rng)))
-        settings = {"OPENAI_BASE_URL": models.url, "PIERIA_ACCESS": "open"}
+        settings = {"OPENAI_BASE_URL": models.url, "PIERIA_ACCESS": "open", "PIERIA_RATE": "off"}
         for platform in platforms:
             await stack.enter_async_context(platform.server)
             settings |= platform.settings

@@ -26,6 +26,7 @@ def test_every_name_that_the_program_builds_stands_in_the_table_once():
         keys.asked_key(LANE): "pieria:asked:<account>",
         keys.note_key(LANE): "pieria:note:<note>",
         keys.pace_key(LANE, LANE): "pieria:pace:{<account>}:<lane>",
+        keys.rate_key(LANE): "pieria:rate:{all}:<who>",
         lane.state: "{t}:c:<lane>",
         lane.mailbox: "{t}:mb:<lane>",
         lane.context: "{t}:x:<lane>",
