@@ -152,9 +152,18 @@ def _block(block: Block, *, deep: bool) -> str:
 
 
 def _unquoted(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-    return tuple(
-        inner for block in blocks for inner in (_unquoted(block.blocks) if isinstance(block, Quote) else (block,))
-    )
+    """The blocks without the quotations that they hold, inside of lists too."""
+    found: list[Block] = []
+    for block in blocks:
+        match block:
+            case Quote():
+                found += _unquoted(block.blocks)
+            case List():
+                items = (msgspec.structs.replace(item, blocks=_unquoted(item.blocks)) for item in block.items)
+                found.append(msgspec.structs.replace(block, items=tuple(items)))
+            case _:
+                found.append(block)
+    return tuple(found)
 
 
 def _item(parent: List, item: Item, index: int) -> str:
@@ -180,10 +189,13 @@ def _spans(children: tuple[Inline, ...]) -> str:
         piece = _span(span, pieces[-1][-1:] if pieces else "")
         if pieces and ADDRESS.fullmatch(pieces[-1]) and not ENDED.match(piece):
             pieces[-1] = f"<{pieces[-1]}>"  # Discord would take what follows an address for a part of it
+        if pieces and LINED.fullmatch(pieces[-1]) and re.match(r"\w", piece):
+            pieces[-1] = pieces[-1][1:-1]  # a line below ends at no letter: there is no mark that would be read
         pieces.append(piece)
     return "".join(pieces)
 
 
+LINED = re.compile(r"_.*[^\\]_", re.DOTALL)
 ENDED = re.compile(r"[.,:;!?\"'\])]*(?:\s|$)")
 
 
@@ -202,8 +214,8 @@ def _span(span: Inline, before: str) -> str:
             inner = _spans(span.children)
             # Stars beside stars could be read in more than one way; a lone one ends the emphasis even inside code.
             stars = "*" in (before, inner[:1], inner[-1:]) or "*" in inner.replace("**", "")
-            if stars and re.match(r"\w", before):  # nor does a line below begin inside a word
-                return inner
+            if stars and (re.match(r"\w", before) or "_" in inner.replace("\\_", "").replace("__", "")):
+                return inner  # a line below begins in no word, and ends as early: there is no mark that would be read
             return _around("_" if stars else "*", inner)
         case Strike():
             return _around("~~", _spans(span.children))
