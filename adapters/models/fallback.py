@@ -11,7 +11,7 @@ from core import messages
 from core.errors import ModelError, PromptTooLong
 from core.history import tokens, weight
 from core.messages import ModelEvent, Prompt, Text, ToolCall
-from core.ports import Model
+from core.ports import Model, Priced
 
 FAILURES: Final = 3
 """In a row, after which a model is left alone."""
@@ -27,12 +27,18 @@ class Fallback:
         self.models = models
         self.name = models[0].name
         self.window = models[0].window
+        self.longest = max((m.longest for m in models if isinstance(m, Priced)), default=0)
         self._breakers = tuple(_Breaker() for _ in models)
         self._clock = clock
 
     def can(self, ability: str) -> bool:
         """Whether the first model has this ability."""
         return self.models[0].can(ability)
+
+    def cost(self, read: int, written: int) -> float | None:
+        """What the dearest of those costs whose price is known."""
+        costs = [m.cost(read, written) for m in self.models if isinstance(m, Priced)]
+        return max((cost for cost in costs if cost is not None), default=None)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """The answer of the first model that gives one, behind a Fallback event where that is not the first of the chain.

@@ -69,6 +69,8 @@ class Hosted:
         protocol = provider.protocol
         self.name = catalogue.settled(name)
         self.window = window or known.window
+        self.longest = known.longest
+        self._known = known
         self._abilities = frozenset(known.abilities if abilities is None else abilities)
         self._source = failures.Source(provider.label, model, provider.key, provider.url, key)
         self._wire = _wire(
@@ -94,6 +96,11 @@ class Hosted:
     def can(self, ability: str) -> bool:
         """Whether the model has this ability, as the catalogue or the constructor says."""
         return ability in self._abilities
+
+    def cost(self, read: int, written: int) -> float | None:
+        """The most that a call costs: nothing comes from the provider's cache, and all is put there."""
+        plain, keeping = self._known.cost(read, 0, written), self._known.cost(read, 0, written, stored=read)
+        return None if plain is None or keeping is None else max(plain, keeping)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Answer once. Tries again only while nothing was said yet, at most three times within 30 seconds."""

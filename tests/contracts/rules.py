@@ -108,13 +108,14 @@ class RulesPromises(Suite):
             assert not [text for text in s.place.group_read() if "Too late" in text]
 
     @needs("group", "previews", "rules")
-    async def test_what_a_group_refuses_is_not_refused_to_others(self, store: Store) -> None:
+    @pytest.mark.parametrize("how", ["put out", "muted"])
+    async def test_what_a_group_refuses_is_not_refused_to_others(self, store: Store, how: str) -> None:
         gate = asyncio.Event()
         scripts = {"go": [Text(READY), gate], "tell me": [Text(READY), asyncio.Event()]}
         model = Scripted(lambda prompt: scripts.get(prompt.lines[-1].text) or echo(prompt))
         async with scene(self.place, store, model=model) as s:
             await s.place.group_say("go", way="mention")
-            await s.place.mute()
+            await (s.place.remove() if how == "put out" else s.place.mute())
             await wait_until(s.place.tried)
             gate.set()
             await s.rests()

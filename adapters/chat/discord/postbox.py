@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from adapters.chat.discord.events import Component, Post
-from adapters.chat.discord.failures import ARCHIVED, BAD_FORM, EMPTY, UNKNOWN_MESSAGE, Refused, chat_error
+from adapters.chat.discord.failures import ARCHIVED, BAD_FORM, EMPTY, NO_HISTORY, UNKNOWN_MESSAGE, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece
 from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.recent import keep
@@ -93,7 +93,13 @@ class Postbox:
         if frame.reply_to.isdecimal() and not frame.chat.private:
             body["message_reference"] = {"message_id": frame.reply_to, "fail_if_not_exists": False}
         path = f"/channels/{frame.channel}/messages"
-        sent_ = await self._rest.call("POST", path, SENT, body, timeout=haste.timeout, patience=haste.patience)
+        try:
+            sent_ = await self._rest.call("POST", path, SENT, body, timeout=haste.timeout, patience=haste.patience)
+        except Refused as refused:
+            if refused.code not in {BAD_FORM, NO_HISTORY} or not body.pop("message_reference", None):
+                raise
+            # who may not read what was said before may not answer it either: the words matter more
+            sent_ = await self._rest.call("POST", path, SENT, body, timeout=haste.timeout, patience=haste.patience)
         if not sent_.id:  # it was taken, and we are not told more
             return ""
         if self._unseen(sent_, piece):

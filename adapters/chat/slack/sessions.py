@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Refused
+from adapters.chat.slack.failures import GONE
 from adapters.chat.slack.inbound import ASIDE
 from adapters.chat.slack.postbox import Postbox
 from adapters.chat.slack.recent import keep
@@ -81,7 +82,8 @@ class Sessions:
             await self._postbox.client.write(method, body, ANYTHING, timeout=self._postbox.client.times.aside)
         except SlackClientError as error:
             log.debug("%s", error)
-            if method == SET and isinstance(error, Refused) and error.word not in {"ratelimited", "channel_not_found"}:
+            here = {"ratelimited", "invalid_thread_ts", *GONE}  # says nothing of other places
+            if method == SET and isinstance(error, Refused) and error.word not in here:
                 self._postbox.forgo(SET)
             return False
         return True
