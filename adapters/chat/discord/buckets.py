@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from adapters.chat.discord.recent import keep
+from adapters.recent import keep
 from core.errors import ChatBusy, ChatUnreachable
 
 GLOBAL = 50

@@ -14,8 +14,8 @@ import msgspec
 
 from adapters.chat.discord.events import Interaction
 from adapters.chat.discord.failures import Refused
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import NOTHING, SENT, Haste, Rest, Sent
+from adapters.recent import keep
 from core.errors import ChatError
 from core.messages import ChatRef
 

@@ -24,9 +24,9 @@ from adapters.chat.discord.interactions import Interactions
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.previews import Previews
 from adapters.chat.discord.profile import introduce, present
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import CHANNEL, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
+from adapters.recent import keep
 from core.errors import ChatError, ChatGone, ChatRefusedToken, ChatUnreachable, StoreError
 from core.layout import plain
 from core.markdown import parse

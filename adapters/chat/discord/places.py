@@ -12,8 +12,8 @@ from adapters.chat.discord.events import Channel, Post
 from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.gateway import Gateway
 from adapters.chat.discord.inbound import Me, Spot
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import CHANNEL, POST, Rest
+from adapters.recent import keep
 from core.errors import ChatError
 from core.notes import Notes
 

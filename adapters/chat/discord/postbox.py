@@ -18,8 +18,8 @@ from adapters.chat.discord.events import Component, Post
 from adapters.chat.discord.failures import ARCHIVED, BAD_FORM, EMPTY, NO_HISTORY, UNKNOWN_MESSAGE, Refused, chat_error
 from adapters.chat.discord.format import Form, Piece
 from adapters.chat.discord.interactions import Interactions
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import NOTHING, SENT, Haste, Rest, Sent
+from adapters.recent import keep
 from core.errors import ChatRejected
 from core.messages import Button, ChatRef
 

@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from adapters.chat.discord.format import LONG, SHORT, Piece, pieces, units
 from adapters.chat.discord.postbox import Frame, Postbox
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import Haste, Times
+from adapters.recent import keep
 from core.messages import Partial
 from core.text import balanced
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from adapters.chat.discord.recent import keep
+from adapters.recent import keep
 from core.notes import Notes
 
 EPOCH = 1_420_070_400_000

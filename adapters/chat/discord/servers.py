@@ -13,8 +13,8 @@ from adapters.chat.discord.failures import Refused
 from adapters.chat.discord.inbound import rules
 from adapters.chat.discord.places import Places
 from adapters.chat.discord.postbox import QUIET
-from adapters.chat.discord.recent import keep
 from adapters.chat.discord.rest import MEMBER, NOTHING, Rest
+from adapters.recent import keep
 from core.errors import ChatError, StoreError
 from core.notes import Notes
 

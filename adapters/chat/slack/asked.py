@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from adapters.chat.slack.recent import keep
+from adapters.recent import keep
 from core.messages import ChatRef
 
 _CAP = 5_000

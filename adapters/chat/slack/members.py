@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.client import Busy, Client, Refused
 from adapters.chat.slack.events import Payload, Post
-from adapters.chat.slack.recent import keep
+from adapters.recent import keep
 
 log = logging.getLogger(__name__)
 

@@ -38,12 +38,12 @@ from adapters.chat.slack.inbound import ASIDE, COMMAND, PLATFORM, Me
 from adapters.chat.slack.members import Members
 from adapters.chat.slack.places import Places
 from adapters.chat.slack.postbox import Postbox
-from adapters.chat.slack.recent import keep
 from adapters.chat.slack.reception import Reception
 from adapters.chat.slack.sending import Frame, Sending
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.sockets import Sockets
 from adapters.chat.slack.streams import Streams
+from adapters.recent import keep
 from core.errors import ChatError, ChatRefusedToken, StoreError
 from core.messages import ChatRef, Partial, Reply
 from core.notes import Notes

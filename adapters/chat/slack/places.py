@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from adapters.chat.slack.recent import keep
+from adapters.recent import keep
 from core.notes import Notes
 
 _CAP = 10_000

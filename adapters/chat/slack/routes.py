@@ -20,7 +20,7 @@ from aiohttp import web
 from adapters.chat.slack import events
 from adapters.chat.slack.client import Times
 from adapters.chat.slack.events import Payload
-from adapters.chat.slack.recent import keep
+from adapters.recent import keep
 from core.errors import StoreError
 
 PATH = "/slack/events"

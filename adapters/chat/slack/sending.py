@@ -16,9 +16,9 @@ from adapters.chat.slack.format import Mode, Piece, piece, pieces
 from adapters.chat.slack.history import History
 from adapters.chat.slack.inbound import ASIDE, Me
 from adapters.chat.slack.postbox import NAMELESS, Postbox, actions, content, metadata
-from adapters.chat.slack.recent import keep
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.streams import Streams
+from adapters.recent import keep
 from core.messages import Button, Reply
 from core.ports import Part
 

@@ -14,7 +14,7 @@ from adapters.chat.slack.client import ANYTHING, Refused
 from adapters.chat.slack.failures import GONE
 from adapters.chat.slack.inbound import ASIDE
 from adapters.chat.slack.postbox import Postbox
-from adapters.chat.slack.recent import keep
+from adapters.recent import keep
 from core.messages import ChatRef
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from adapters.chat.slack.failures import ENDED, LOST, NOT_HERE, UNKNOWN, word
 from adapters.chat.slack.format import pieces
 from adapters.chat.slack.pace import Bucket
 from adapters.chat.slack.postbox import NAMELESS, Postbox
-from adapters.chat.slack.recent import keep
 from adapters.chat.slack.settled import MOST, settled
+from adapters.recent import keep
 from core.messages import ChatRef, Partial
 from core.text import balanced
 
