@@ -39,6 +39,7 @@ async def test_a_server_is_let_in_once_and_its_members_are_answered_there_and_in
         models.brain = lambda _: "An answer."
         async with running(settings) as program:
             await program.says(r"Discord +on +bot \d+")
+            await discord.connected()
             guild.add_bot()
             (card,) = await general.replies(1)
             assert "Manage Server" in card.text
@@ -56,6 +57,7 @@ async def test_a_server_is_let_in_once_and_its_members_are_answered_there_and_in
             await stranger.say(eve, "let me in")
             assert "This assistant is private" in (await stranger.replies(1))[0].text
         async with running(settings):  # it is remembered
+            await discord.connected()
             await private.say(bob, "still there?")
             await private.replies(2)
             assert len(stranger.answers) == 1
@@ -68,6 +70,7 @@ async def test_kill_9_in_the_middle_of_a_reply_and_people_see_exactly_one_final(
         general = discord.guild(5001, "Friends", owner=ada, members=[ada, bob]).channel(6001, "general")
         models.brain = lambda _: Reply(text="A long and growing reply. " * 12, tokens_per_second=20)
         async with running(settings) as program:
+            await discord.connected()
             await private.say(ada, "my secret is xylophone")
             await general.say(bob, "and here?", mention=True)
             await wait_until(lambda: private.answers and general.answers, 20)
@@ -99,6 +102,7 @@ async def test_commands_and_the_stop_of_a_running_answer(tmp_path: Path) -> None
     async with town(tmp_path, PIERIA_ACCESS="open") as (discord, models, settings), running(settings):
         ada = discord.person(1001, "Ada")
         private = discord.private(ada)
+        await discord.connected()
         await discord.wait_for(lambda: discord.called("PUT /applications/{id}/commands", 200))
         asked = await private.command(ada, "help", {})
         await wait_until(lambda: asked.original and "/new" in asked.original.text, 20)
@@ -114,6 +118,7 @@ async def test_commands_and_the_stop_of_a_running_answer(tmp_path: Path) -> None
 
 async def test_nothing_of_a_gap_is_lost_and_nothing_is_answered_twice(tmp_path: Path) -> None:
     async with town(tmp_path, PIERIA_ACCESS="open") as (discord, models, settings), running(settings):
+        await discord.connected()
         ada = discord.person(1001, "Ada")
         private = discord.private(ada)
         models.brain = lambda request: request["messages"][-1]["content"].rpartition("\n")[2]

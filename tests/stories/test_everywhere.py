@@ -41,6 +41,7 @@ async def test_a_message_on_each_platform_gets_one_reply_there(tmp_path: Path) -
         async with running(settings) as program:
             for label in ("Telegram", "Slack", "Discord"):
                 await program.says(rf"{label} +on +bot ")
+            await discord.connected()
             for chat, person, place in zip(chats, people, ("telegram", "slack", "discord"), strict=True):
                 await chat.say(person, f"hello from {place}")
             await wait_until(lambda: all(chat.answers for chat in chats), 20)
