@@ -4,7 +4,7 @@ Each Protocol is a seam with one job; an adapter implements it, a contract suite
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -126,6 +126,18 @@ class Model(Protocol):
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Answer once. Ends with Stop; raises ModelError. Closing the iterator ends the call at once."""
+        ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """What a Model may know besides: what its calls come to."""
+
+    longest: int
+    """Tokens of the longest reply; 0 where that is unknown."""
+
+    def cost(self, read: int, written: int) -> float | None:
+        """The most that a call with so many tokens costs, in US dollars; None where the price is unknown."""
         ...
 
 
