@@ -7,6 +7,7 @@ folder. A wrong value is one sentence that names the variable, the value and the
 import base64
 import binascii
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,12 +17,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from core.budget import PERIODS, SCOPES, Limit
 from core.errors import SettingsError
 from core.people import Policy
 from core.ports import Rate
 
 PROVIDERS = ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER", "GROQ", "MISTRAL", "DEEPSEEK", "XAI", "OLLAMA", "MODEL")
 """Every provider NAME has NAME_API_KEY and NAME_BASE_URL. MODEL is Muse Spark's."""
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "usd": 1_000_000}
+_LIMIT = re.compile(
+    rf"(?P<scope>{'|'.join(SCOPES)}):(?P<amount>\d{{1,12}}(?:\.\d{{1,6}})?)(?P<unit>|k|m|usd)/(?P<period>{'|'.join(PERIODS)})"
+)
 BURST = 20
 """Turns that a person may have at once, before PIERIA_RATE holds them back."""
 
@@ -85,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True):
     access: Policy
     rate: Rate | None
     """Of a person's turns; None: no limit."""
+    budget: tuple[Limit, ...]
     send_limits: bool
     """Keep the platforms' limits of sending."""
     zone: str
@@ -128,6 +135,7 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
         password=values.secret("PIERIA_PASSWORD"),
         access=values.checked("PIERIA_ACCESS", _one_of("pairing", "open", "closed"), "pairing"),
         rate=values.checked("PIERIA_RATE", _rate, _rate("30")),
+        budget=values.checked("PIERIA_BUDGET", _budget, ()),
         send_limits=values.checked("PIERIA_SEND_LIMITS", _one_of("platform", "off"), "platform") == "platform",
         zone=values.checked("PIERIA_TZ", _zone, "") or _local_zone(),
     )
@@ -245,6 +253,20 @@ def _rate(text: str) -> Rate | None:
         return Rate(60 / _whole(1, 6000, "turns")(text), BURST)
     except ValueError:
         raise ValueError("turns a minute a person, a whole number from 1 to 6000, or off") from None
+
+
+def _budget(text: str) -> tuple[Limit, ...]:
+    limits = []
+    for part in text.split(","):
+        found = _LIMIT.fullmatch(part.strip().lower())
+        if found is None or not (most := round(float(found["amount"]) * _UNITS[found["unit"]])):
+            raise ValueError(
+                "limits such as person:200k/day, chat:1m/day, all:5usd/day or all:100usd/month, with commas between"
+            )
+        unit = "micros" if found["unit"] == "usd" else "tokens"
+        told = {"scope": found["scope"], "most": most, "unit": unit, "period": found["period"]}
+        limits.append(msgspec.convert(told, Limit))
+    return tuple(limits)
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

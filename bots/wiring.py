@@ -102,6 +102,7 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             zone=settings.zone,
             paced=settings.send_limits,
             rate=settings.rate,
+            budget=settings.budget,
         )
         yield House(settings, store, seal, people, models, engine, http)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from core import commands
+from core.budget import Budgets, Payer
 from core.conversation import REPLY, encode
 from core.delivery import Delivery, Out, space_of
 from core.keys import Lane, lane_keys
@@ -22,13 +23,21 @@ class Aside:
     """The answers that take no turn."""
 
     def __init__(
-        self, people: People, mailbox: Mailbox, delivery: Delivery, models: Models, running: Mapping[str, Running]
+        self,
+        people: People,
+        mailbox: Mailbox,
+        delivery: Delivery,
+        models: Models,
+        budgets: Budgets,
+        *,
+        running: Mapping[str, Running],
     ) -> None:
         """`running` are the turns under way in this process, by lane."""
         self._people = people
         self._mailbox = mailbox
         self._delivery = delivery
         self._models = models
+        self._budgets = budgets
         self._running = running
         self._since = datetime.now(UTC)
 
@@ -95,6 +104,12 @@ class Aside:
                 text += "\n\n" + words("model_offered", language, list=offered) if offered else ""
             case "status":
                 text = await self._status(message.chat, language)
+            case "usage":
+                text = await self._budgets.usage(await self._payer(message, known))
+            case "budget" if known.admin:
+                text = await self._budgets.account(await self._payer(message, known))
+            case "budget":
+                text = words("admins_only", language)
             case "whoami":
                 text = words(
                     "whoami",
@@ -119,6 +134,9 @@ class Aside:
         if dropped:
             return words("dropped", language, count=dropped)
         return "" if fence else words("nothing_runs", language)  # the turn itself says that it was stopped
+
+    async def _payer(self, message: Message, known: Known) -> Payer:
+        return Payer(known.person, message.chat, await self._budgets.now(), language=message.language or "en")
 
     async def _speaking(self, chat: ChatRef) -> str:
         context, _, _ = await self._mailbox.context(self._lane(chat))

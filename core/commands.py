@@ -17,9 +17,9 @@ class Line(msgspec.Struct, frozen=True):
     rest: str
 
 
-BESIDE = ("start", "help", "stop", "status", "whoami")
+BESIDE = ("start", "help", "stop", "usage", "status", "whoami", "budget")
 IN_TURN = ("new", "retry", "model")
-NAMES = ("help", "new", "stop", "retry", "model", "status", "whoami")
+NAMES = ("help", "new", "stop", "retry", "model", "usage", "status", "whoami", "budget")
 """In the order in which help and menus show them."""
 
 

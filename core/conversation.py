@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 import msgspec
 
 from core import commands
+from core.budget import Budgets, Payer
 from core.delivery import Delivery, Out, space_of
 from core.errors import ModelError, PieriaError, PromptTooLong, SealError, StoreAway, StoreError, StoreFull
 from core.history import open_block, open_summary, seal_block, seal_summary, with_facts
@@ -75,6 +76,7 @@ class Conversations:
         delivery: Delivery,
         records: Records,
         models: Models,
+        budgets: Budgets,
         tools: Toolbox,
         zone: str,
         later: Callable[[Coroutine[None, None, None]], None],
@@ -86,6 +88,7 @@ class Conversations:
         self._delivery = delivery
         self._records = records
         self._models = models
+        self._budgets = budgets
         self._tools = tools
         self._zone = zone
         self._later = later
@@ -197,6 +200,7 @@ class Conversations:
         begun, newest = question.running.begun, question.newest
         try:
             model = self._chosen(begun) or await self._default(show)
+            model = self._budgets.charged(model, await self._payer(begun, newest))
             written.window = model.window
             caller = Caller(begun.owner, newest.chat, newest.admin, "")
 
@@ -218,6 +222,16 @@ class Conversations:
             minutes, prefix = round(self._budget.seconds / 60), self._delivery.prefix(newest.chat)
             return words("too_slow", newest.language or "en", minutes=minutes, prefix=prefix)
         return ""
+
+    async def _payer(self, begun: Begun, newest: Message) -> Payer:
+        """Whoever wrote pays, also in a group."""
+        person = begun.owner
+        if not newest.chat.private:
+            chat = self._delivery.chat(newest.chat)
+            trusted = chat is not None and chat.traits.trusted
+            known = await self._people.meet(newest.sender, trusted=trusted, vouched=newest.vouched)
+            person = known.person or begun.owner
+        return Payer(person, newest.chat, begun.now, newest.zone or self._zone, newest.language or "en")
 
     def _chosen(self, begun: Begun) -> Model | None:
         """The model that this chat chose, where it can be had."""
@@ -305,7 +319,7 @@ class Conversations:
         if written.window and begun.lane.id not in self._summarising:
             older = self._to_summarise(begun, box, written)
             if older:
-                self._later(self._summarise(begun, box, older))
+                self._later(self._summarise(begun, newest, box, older))
         return committed
 
     def _to_summarise(self, begun: Begun, box: Box, written: Written) -> list[Block]:
@@ -317,12 +331,13 @@ class Conversations:
             return []
         return [open_block(box, b) for b in begun.blocks[: len(begun.blocks) // 2]]
 
-    async def _summarise(self, begun: Begun, box: Box, older: list[Block]) -> None:
+    async def _summarise(self, begun: Begun, newest: Message, box: Box, older: list[Block]) -> None:
         lane = begun.lane.id
         self._summarising.add(lane)
         try:
             # What a chat says goes to the model that it chose, and to no other.
             model = self._chosen(begun) or await self._models.default()
+            model = self._budgets.charged(model, await self._payer(begun, newest))
             earlier = open_summary(box, begun.context)
             prompt = to_summarise(earlier, older, key=lane)
             summary = await gather(model, prompt, 120.0)

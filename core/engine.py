@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from core import commands
 from core.aside import Aside
+from core.budget import Budgets, Limit
 from core.conversation import REPLY, Conversations, encode
 from core.delivery import Delivery, Out
 from core.errors import ChatError, PieriaError, SealError, StoreError, traced
@@ -62,9 +63,10 @@ class Engine:
         zone: str = "UTC",
         paced: bool = False,
         rate: Rate | None = None,
+        budget: tuple[Limit, ...] = (),
     ) -> None:
         """`worker` names this process among those of the store; `slots` turns run side by side; `paced` keeps the platforms'
-        limits of sending; `rate` bounds a person's turns.
+        limits of sending; `rate` bounds a person's turns, `budget` what models may cost.
         """
         self._store = store
         self._people = people
@@ -74,12 +76,14 @@ class Engine:
         self._limits = Limits(store, people, rate)
         self.records = Records(store, people, self._mailbox)
         self.delivery = Delivery(self._mailbox, self._spawn, Pace(store, people, on=paced))
+        budgets = Budgets(store, people, budget)
         self._conversations = Conversations(
             people=people,
             mailbox=self._mailbox,
             delivery=self.delivery,
             records=self.records,
             models=models,
+            budgets=budgets,
             tools=tools,
             zone=zone,
             later=self._spawn,
@@ -92,7 +96,7 @@ class Engine:
         self._still = asyncio.Event()
         self._still.set()
         self._closing = False
-        self._aside = Aside(people, self._mailbox, self.delivery, models, self._running)
+        self._aside = Aside(people, self._mailbox, self.delivery, models, budgets, running=self._running)
 
     async def run(self, chats: list[Chat], stop: asyncio.Event) -> None:
         """Serve these platforms until `stop`; then take nothing new, let running turns finish, hand the others back."""

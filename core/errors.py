@@ -16,7 +16,8 @@ PieriaError
 │   ├── ModelRefusedKey the key is missing, wrong or has no credit
 │   ├── ModelUnknown    no such model, or no such ability
 │   ├── PromptTooLong   the prompt does not fit the window: compact and try again
-│   └── ModelFailed     the provider failed or answered nonsense
+│   ├── ModelFailed     the provider failed or answered nonsense
+│   └── OverBudget      a budget is spent: no model was asked
 ├── ToolError           a tool could not do it; the sentence goes to the model
 └── ChatError           a platform did not take a message
     ├── ChatBusy        rate limit; `retry_after`
@@ -104,6 +105,10 @@ class PromptTooLong(ModelError):
 
 class ModelFailed(ModelError):
     """The provider failed or answered nonsense."""
+
+
+class OverBudget(ModelError):
+    """A budget is spent; the sentence says whose, and until when."""
 
 
 class ToolError(PieriaError):

@@ -55,6 +55,18 @@ TABLE = (
         "a minute after the last turn",
         "until when a person's or a group's turns are spent, and nobody is told of it",
     ),
+    Kind(
+        "pieria:spent:{all}:<who>:<n>",
+        "hash",
+        "2 days, or 40 where n is a month",
+        "tokens and millionths of a dollar that a person, a chat or all spent on a day or in a month",
+    ),
+    Kind(
+        "pieria:held:{all}:<who>",
+        "hash",
+        "15 minutes after the last call began",
+        "call of a model -> what it may come to",
+    ),
     Kind("{t}:c:<lane>", "hash", "PIERIA_KEEP after the last turn", "state of a lane: epoch, fencing token, lease"),
     Kind("{t}:mb:<lane>", "list", "gone when empty", "waiting messages: event, sender, kind, sealed body"),
     Kind("{t}:ev:<event>", "string", "a day", "an event that was accepted"),
@@ -132,6 +144,16 @@ def pace_key(account: str, place: str) -> str:
 def rate_key(who: str) -> str:
     """How often a person or a group had turns; all lie in one slot, for one script takes a place in several."""
     return f"pieria:rate:{{all}}:{who}"
+
+
+def spent_key(who: str, period: str) -> str:
+    """What a person, a chat or the installation spent on a day (`20261126`) or in a month (`202611`)."""
+    return f"pieria:spent:{{all}}:{who}:{period}"
+
+
+def held_key(who: str) -> str:
+    """What the calls of a model that are under way may come to."""
+    return f"pieria:held:{{all}}:{who}"
 
 
 class Lane(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ Arg = str | bytes | int
 
 _SCRIPTS = (
     *("accept", "begin", "commit", "due", "edit", "renew", "say", "sent", "step", "stop", "sweep", "summary"),
-    *("admit", "hold", "take", "return"),
+    *("admit", "hold", "take", "return", "reserve", "settle"),
 )
 
 

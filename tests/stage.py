@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from adapters.queue.local import Local
+from core.budget import Limit
 from core.engine import Engine
 from core.errors import ChatError
 from core.mailbox import Rules
@@ -190,6 +191,7 @@ async def stage(
     worker: str = "w1",
     paced: bool = False,
     rate: Rate | None = None,
+    budget: tuple[Limit, ...] = (),
 ) -> AsyncIterator[Stage]:
     """A running engine on the store; ends in order, as the program does at SIGTERM."""
     seal = Seal(KEY)
@@ -206,6 +208,7 @@ async def stage(
         rules=rules or Rules(),
         paced=paced,
         rate=rate,
+        budget=budget,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from bots.settings import Settings, read
+from core.budget import Limit
 from core.errors import SettingsError
+from core.ports import Rate
 
 
 def test_nothing_set_is_a_working_product(tmp_path: Path) -> None:
@@ -37,6 +39,8 @@ def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_fol
         ("PIERIA_ACCESS", "everyone", "pairing, open, closed"),
         ("PIERIA_RATE", "often", "or off"),
         ("PIERIA_RATE", "0", "from 1 to 6000"),
+        ("PIERIA_BUDGET", "5 dollars", "person:200k/day"),
+        ("PIERIA_BUDGET", "person:200k/day,all:0/day", "all:5usd/day"),
         ("PIERIA_SEND_LIMITS", "on", "platform, off"),
         ("PIERIA_TZ", "Berlin", "Europe/Berlin"),
         ("PIERIA_TZ", "../../etc/passwd", "Europe/Berlin"),
@@ -54,6 +58,18 @@ def test_a_wrong_value_names_the_variable_and_the_remedy(tmp_path: Path, name: s
         read({name: value}, tmp_path)
     assert name in raised.value.sentence
     assert remedy in raised.value.sentence
+
+
+def test_rates_and_budgets_are_read(tmp_path: Path) -> None:
+    assert read({}, tmp_path).rate == Rate(2.0, 20)
+    assert read({"PIERIA_RATE": "off"}, tmp_path).rate is None
+    settings = read({"PIERIA_RATE": "12", "PIERIA_BUDGET": "person:200k/day, Chat:1.5M/day,all:100usd/month"}, tmp_path)
+    assert settings.rate == Rate(5.0, 20)
+    assert settings.budget == (
+        Limit("person", 200_000, "tokens", "day"),
+        Limit("chat", 1_500_000, "tokens", "day"),
+        Limit("all", 100_000_000, "micros", "month"),
+    )
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def test_every_name_that_the_program_builds_stands_in_the_table_once():
         keys.note_key(LANE): "pieria:note:<note>",
         keys.pace_key(LANE, LANE): "pieria:pace:{<account>}:<lane>",
         keys.rate_key(LANE): "pieria:rate:{all}:<who>",
+        keys.spent_key(LANE, "202611"): "pieria:spent:{all}:<who>:<n>",
+        keys.held_key(LANE): "pieria:held:{all}:<who>",
         lane.state: "{t}:c:<lane>",
         lane.mailbox: "{t}:mb:<lane>",
         lane.context: "{t}:x:<lane>",

@@ -26,7 +26,7 @@ export function replyItem(turn = "") {
 }
 
 export function command(text) { // what it is, if it is one: these leave no trace in the transcript
-  return /^[/!](help|new|stop|retry|model|status|whoami|start)(?!\S)/i.exec(text)?.[1].toLowerCase()
+  return /^[/!](help|new|stop|retry|model|usage|status|whoami|budget|start)(?!\S)/i.exec(text)?.[1].toLowerCase()
     || (/^\/[a-z]\w*(?!\S)/i.test(text) ? "unknown" : "");
 }
 
