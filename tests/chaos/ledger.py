@@ -177,8 +177,7 @@ class Ledger:
             known.update(order)
         verdict.said += len(place.asked)
         verdict.lost += len(lost := [n for n in place.asked if n not in known])
-        at = {number: index for index, number in enumerate(place.asked)}
-        wrong = [f"{b} after {a}" for a, b in itertools.pairwise(order) if at.get(b, -1) < at[a]]
+        wrong = [f"{b} after {a}" for a, b in itertools.pairwise(order) if _before(b, a, place)]
         verdict.disorder += len(wrong)
         self.findings += [f"{place.name}: lost {number}" for number in lost]
         self.findings += [f"{place.name}: {which}" for which in wrong]
@@ -204,6 +203,13 @@ class Ledger:
     def _place(self, seen: Seen) -> Place | None:
         numbers = unanswered(seen.json)
         return self._people.where.get(numbers[0]) if numbers else None
+
+
+def _before(one: str, other: str, place: Place) -> bool:
+    """Whether a message was both said and brought before another."""
+    said = place.asked.index(one) < place.asked.index(other)
+    late = len(place.brought)
+    return said and (not late or place.brought.get(one, late) < place.brought.get(other, late))
 
 
 def _final(shown: Shown) -> bool:

@@ -25,6 +25,8 @@ class Place:
     people: list[Any]
     group: bool
     asked: list[str] = field(default_factory=list)
+    brought: dict[str, int] = field(default_factory=dict)
+    """In which order the platform brought them, where that is another one: an event that comes again is late."""
     root: Any = None
     """The message whose thread this is, on Slack."""
 
@@ -101,7 +103,7 @@ class Slack:
 
     def __init__(self, private: int, groups: int) -> None:
         # a real Slack comes again after a minute and after five; who waits so long is out of this test's time
-        self.server = server = SlackServer(limits=False, retry_delays=(0.0, 4.0, 12.0))
+        self.server = server = SlackServer(limits=False, retry_delays=(0.0, 1.0, 2.0, 4.0, 8.0))
         people = [server.person(f"U{n}", f"S{n}") for n in range(1, private + 1)]
         self.places = [Place(f"Slack {p.name}", server.private(p), [p], group=False) for p in people]
         for n in range(groups):
@@ -116,8 +118,13 @@ class Slack:
     async def say(self, place: Place, person: Any, text: str) -> None:
         said = await place.chat.say(person, text, mention=place.group, thread=place.root)
         place.root = place.root or said
+        events = 2 if place.group else 1  # a mention is told twice
+        deliveries = self.server.deliveries.all[-events:]
         for _ in range(3):
-            self.server.redeliver(2 if place.group else 1)  # a mention is told twice
+            deliveries += self.server.redeliver(events)
+        number = text.partition(",")[0]
+        for delivery in deliveries:
+            delivery.heard = lambda _: place.brought.setdefault(number, len(place.brought))
 
     def shown(self, place: Place) -> Iterator[Shown]:
         mine = (m for m in place.chat.messages if m.by is self.server.bot and not m.deleted)
