@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from adapters.http import Http
+from adapters.models import catalogue
 from adapters.models.fallback import FAILURES, REST, Fallback, fitted
 from adapters.models.hosted import Hosted, Timeouts
 from core import messages
@@ -157,3 +158,19 @@ def test_a_smaller_window_gets_the_newest_lines():
     assert fitted(prompt, 10, 10_000).lines[0].text == "new"
     assert fitted(prompt, 9000, 10_000) is prompt
     assert fitted(msgspec.structs.replace(prompt, lines=()), 10, 100).lines == ()
+
+
+async def test_a_chain_costs_at_most_what_its_dearest_model_costs_whose_price_is_known():
+    http = Http()
+    cheap, dear, unknown = (
+        Hosted(name, "http://127.0.0.1:9", "", http)
+        for name in ("openai:gpt-5.4-mini", "anthropic:claude-sonnet-5-5", "openai:nobody-knows")
+    )
+    assert unknown.cost(1_000, 1_000) is None
+    known = catalogue.known("anthropic:claude-sonnet-5-5")
+    assert dear.cost(1_000_000, 0) == pytest.approx(known.stored)  # all of it may be put into the cache
+    assert 0 < cheap.cost(1_000, 1_000) < dear.cost(1_000, 1_000)
+    assert Fallback((cheap, dear, unknown)).cost(1_000, 1_000) == dear.cost(1_000, 1_000)
+    assert Fallback((unknown,)).cost(1_000, 1_000) is None
+    assert Fallback((unknown, dear)).longest == dear.longest > 0
+    await http.close()
