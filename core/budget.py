@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from core.errors import OverBudget, StoreError
+from core.errors import ModelError, OverBudget, StoreError
 from core.history import tokens, weight
 from core.keys import DAY, held_key, spent_key
 from core.messages import ChatRef, ModelEvent, Prompt, Reasoning, Text, ToolCall, Usage
@@ -115,7 +115,11 @@ class Budgets:
             numbers += [place + 1, limit.unit, limit.most]
         end = time.monotonic() + self._patience
         while True:
-            number, spent = await self._store.run("reserve", keys, *numbers)
+            try:
+                number, spent = await self._store.run("reserve", keys, *numbers)
+            except asyncio.CancelledError:  # the store may have done it
+                await self.settle(payer, id_, Usage("", cost=0.0))
+                raise
             if not number:
                 return id_
             if spent or time.monotonic() > end:
@@ -199,7 +203,7 @@ class Charged:
         most = prompt.limit or longest or min(self.window // REPLY_SHARE, LONGEST)
         held = await self._budgets.reserve(self._payer, self._used(read, most))
         told: list[Usage] = []
-        written = 0
+        written, refused = 0, False
         try:
             async with aclosing(self._model.stream(prompt)) as stream:
                 async for event in stream:
@@ -211,10 +215,13 @@ class Charged:
                         case ToolCall():
                             written += len(event.name) + len(event.arguments)
                     yield event
+        except ModelError:
+            refused = not written
+            raise
         finally:
             if told:
                 await self._budgets.settle(self._payer, held, _together(told))
-            elif written:  # it broke off, or the provider tells nothing
+            elif not refused:  # it broke off, was cancelled, or the provider tells nothing
                 await self._budgets.settle(self._payer, held, self._used(read, math.ceil(written / 3)))
             elif held:
                 await self._budgets.settle(self._payer, held, Usage(self.name, cost=0.0))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.budget import Budgets, Limit, Payer, resets
+from core.budget import Budgets, Limit, Payer, resets, size
 from core.errors import ModelError, ModelFailed, OverBudget
 from core.keys import held_key, spent_key
 from core.messages import Account, ChatRef, ModelEvent, Prompt, Said, Stop, Text, ToolCall, Usage
@@ -204,6 +204,28 @@ async def test_a_call_that_is_cancelled_is_counted(store: Store) -> None:
     await asyncio.wait((calling,))
     assert await held(store) == []
     assert 100 < (await spent(store, "0" * 32))["tokens"] < 200
+
+
+async def test_a_call_that_is_cancelled_before_it_said_anything_has_read_its_prompt(store: Store) -> None:
+    house = budgets(store, Limit("all", 50_000, "tokens", "day"))
+    model = Scripted(lambda _: [asyncio.Event()])
+    calling = asyncio.create_task(call(model, house, payer()))
+    await wait_until(lambda: model.open)
+    calling.cancel()
+    await asyncio.wait((calling,))
+    assert await held(store) == []
+    assert (await spent(store, "0" * 32))["tokens"] == size(PROMPT)
+
+
+async def test_a_call_that_is_cancelled_while_it_takes_its_part_holds_nothing(store: Store) -> None:
+    house = budgets(store, Limit("all", 50_000, "tokens", "day"))
+    for turns in range(12):  # of the loop, until it is cancelled
+        calling = asyncio.create_task(call(Scripted(lambda _: [asyncio.Event()]), house, payer()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        calling.cancel()
+        await asyncio.wait((calling,))
+    assert await held(store) == []
 
 
 async def test_a_person_is_told_that_their_budget_is_spent_and_others_are_answered(store: Store) -> None:
