@@ -47,7 +47,7 @@ def read_discord(payload: bytes) -> Inbound | None:
             case discord_events.Removal() as removal:
                 return next(iter(discord.deleted(removal, me, spot)), None)
             case discord_events.Interaction() as interaction:
-                here = discord.spot_of(interaction, vouched=False)
+                here = discord.spot_of(interaction)
                 return here and (discord.command(interaction, me, here) or discord.pressed(interaction, me, here))
     return None
 

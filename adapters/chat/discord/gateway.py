@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 import discord
 import msgspec
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
 from adapters.chat.discord import completed, events
@@ -295,4 +296,8 @@ def _proxy(url: str) -> str | None:
 async def _end(line: Line) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2.0):
+            # A connection that was given up before it was whole is known to nobody but the thread that keeps it alive.
+            for thread in threading.enumerate():
+                if isinstance(thread, KeepAliveHandler) and thread.ws._dispatch == line.dispatch:  # noqa: SLF001 - nothing else tells
+                    await thread.ws.close(1000)
             await line.close()

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+from functools import partial
 
 import aiohttp
 import msgspec
@@ -437,3 +439,14 @@ async def test_a_server_and_a_thread_of_which_little_is_told_are_known(live, ser
         assert bot.got == bot.messages  # whether we just came there is not told: nobody is greeted
         assert not server.called("GET /channels/{id}")
         assert "cannot read" not in caplog.text
+
+
+async def test_no_thread_keeps_a_connection_alive_that_was_given_up(live, server) -> None:
+    for beats in range(1, 6):
+        async with live(connected=False):
+            await wait_until(partial(_beats, server, beats))  # it is not ready yet
+    await wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("keep-alive-handler")])
+
+
+def _beats(server: DiscordServer, least: int) -> bool:
+    return server.gateway.heartbeats >= least
