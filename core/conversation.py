@@ -163,7 +163,7 @@ class Conversations:
         outcome = Outcome()
         pages = Pages(self._mailbox, running, question.box)
         partial = Partial(begun.turn, newest.chat, begun.fence, "", reply_to=newest.message_id)
-        live = self._delivery.live(partial, pages)
+        live = self._delivery.live(begun.lane, partial, pages)
         written = Written("")
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(live.run())

@@ -73,6 +73,8 @@ class Delivery:
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
         self._failed: dict[str, int] = {}
+        self._left: set[str] = set()
+        """Lanes one of whose replies is left to the next process: what follows it must not overtake it."""
         self._ending = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,9 +87,9 @@ class Delivery:
         """The adapter of a place, where this process holds it."""
         return self._chats.get((ref.platform, ref.space))
 
-    def live(self, partial: Partial, pages: Pages) -> "Live":
+    def live(self, lane: Lane, partial: Partial, pages: Pages) -> "Live":
         """The previews of one turn."""
-        return Live(self.chat(partial.chat), partial, pages, self._pace)
+        return Live(self.chat(partial.chat), partial, pages, self._pace, lambda: lane.id in self._queues)
 
     def prefix(self, ref: ChatRef) -> str:
         """How commands are typed in a place."""
@@ -132,11 +134,19 @@ class Delivery:
         while queue:
             out = queue[0]
             try:
-                await self._send(out)
-                self._failed.pop(out.reply.turn, None)
-            except (StoreError, ChatUnreachable) as error:
-                # Delivered or not, the outbox keeps it: the next look at the outbox settles it.
+                if lane not in self._left:
+                    await self._send(out)
+                    self._failed.pop(out.reply.turn, None)
+                elif not out.doubtful:
+                    await self._note(out, {"0": UNSENT})
+            except ChatUnreachable as error:  # the program ends, and the next one finds all of it in the outbox
                 log.warning("delivery to %s: %s", out.reply.chat.platform, error.sentence)
+                self._left.add(lane)
+            except StoreError as error:
+                log.warning("delivery to %s: %s", out.reply.chat.platform, error.sentence)
+                queue[0] = msgspec.structs.replace(out, doubtful=True)
+                await asyncio.sleep(1.0)
+                continue
             except Exception as error:  # noqa: BLE001 - the lane's later replies must go out
                 log.error("delivery to %s failed: %s", out.reply.chat.platform, traced(error))  # noqa: TRY400 - a trace would hold what people said
                 await self._give_up(out)
@@ -243,8 +253,13 @@ class Live:
     At most one call is under way; a preview that fails never fails the turn.
     """
 
-    def __init__(self, chat: Chat | None, partial: Partial, pages: Pages, pace: Pace) -> None:
-        """`chat` is None where another process holds the platform: then nothing is shown from here."""
+    def __init__(
+        self, chat: Chat | None, partial: Partial, pages: Pages, pace: Pace, behind: Callable[[], bool]
+    ) -> None:
+        """`chat` is None where another process holds the platform: then nothing is shown from here. `behind` says whether an
+        earlier reply of the lane is still on its way: a preview that made a message now would stand above it for ever.
+        """
+        self._behind = behind
         self._chat = chat
         self._pace = pace
         self._partial = partial
@@ -281,6 +296,9 @@ class Live:
                         await self._changed.wait()
                 await asyncio.sleep(self._delay)
                 self._delay = 0.0
+                if self._behind() and not self.shown:
+                    await asyncio.sleep(self._every)
+                    continue
                 self._changed.clear()
                 partial = msgspec.structs.replace(self._partial, text=self._text, doing=self._doing)
                 fading = time.monotonic() - self._seen_at > REFRESH - 1.0 and not self.shown and self._seen is not None

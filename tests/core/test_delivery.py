@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import ChatError, ChatUnreachable
+from core.errors import ChatBusy, ChatError, ChatUnreachable
 from core.mailbox import Rules
 from core.messages import ChatRef, Partial, Reply, Text
 from core.ports import Part
@@ -171,3 +171,46 @@ async def test_an_error_that_names_no_reason_is_tried_again_at_the_next_look(sto
         assert await s.replies(1) == ["You said: hello"]
         await s.engine.delivery.settled()
         assert not s.engine.delivery._failed
+
+
+class Slow(Board):
+    """A board whose first message arrives when the gate opens."""
+
+    def __init__(self, gate: asyncio.Event, **traits: object) -> None:
+        super().__init__(**traits)
+        self.gate = gate
+
+    async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
+        await self.gate.wait()
+        return await super().send(reply, part, key=key, edit=edit, last=last)
+
+
+async def test_no_preview_is_made_above_an_earlier_reply_that_is_still_on_its_way(store: Store) -> None:
+    gate, end = asyncio.Event(), asyncio.Event()
+    board = Slow(gate)
+    board.placeholder = "p1"
+    async with stage(
+        store, lambda p: [Text("second"), end] if "two" in p.lines[-1].text else "first", board=board
+    ) as s:
+        await s.say("one")
+        await s.say("two")
+        await wait_until(lambda: len(s.model.prompts) == 2 and board.typed)
+        assert board.previews == []
+        gate.set()
+        await s.replies(1)
+        await wait_until(lambda: board.previews == ["second"])
+        end.set()
+        assert await s.replies(2) == ["first", "second"]
+
+
+async def test_what_follows_a_reply_that_is_left_to_the_next_process_is_left_to_it_too(store: Store) -> None:
+    board = Board()
+    board.fails = [ChatBusy("Stage is busy.", retry_after=60.0)]
+    async with stage(store, board=board) as s:
+        await s.say("one")
+        await wait_until(lambda: not board.fails)
+        await s.say("two")
+        await wait_until(lambda: len(s.model.prompts) == 2)
+    assert board.read() == []
+    async with stage(store, board=board, worker="w2") as s:
+        assert await s.replies(2) == ["You said: one", "You said: two"]

@@ -3,6 +3,7 @@
 Ids of messages grow, with time on Discord itself, so one mark stands for all channels. A note keeps it over restarts.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 
@@ -35,6 +36,7 @@ class Seen:
         self._open: dict[int, int] = {}
         self._places: OrderedDict[str, None] = OrderedDict()
         self._written = b""
+        self._writing = asyncio.Lock()
 
     async def remember(self) -> None:
         """Read what an earlier life noted. Raises StoreError."""
@@ -94,10 +96,11 @@ class Seen:
 
     async def write(self) -> None:
         """Note it, where it changed. Raises StoreError."""
-        value = msgspec.msgpack.encode(Note(self.mark, tuple(self.places)))
-        if value != self._written:
-            await self._notes.write(value, "seen")
-            self._written = value
+        async with self._writing:  # an older note must not come behind a newer one
+            value = msgspec.msgpack.encode(Note(self.mark, tuple(self.places)))
+            if value != self._written:
+                await self._notes.write(value, "seen")
+                self._written = value
 
 
 def moment(at: float) -> int:

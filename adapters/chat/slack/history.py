@@ -59,7 +59,7 @@ class History:
         self.lack = ""
         """What keeps us from looking, in one line."""
 
-    async def find(self, chat: ChatRef, me: Me, key: str, at: int, text: str = "") -> str:
+    async def find(self, chat: ChatRef, me: Me, key: str, at: int, text: str = "", *, since: str = "") -> str:
         """The message of ours that was sent with a key after `at` (milliseconds), else ""; with key "" the newest one
         that was sent with none. Where nothing of ours has metadata at all, the newest one that says `text`.
         Raises SlackClientError.
@@ -69,7 +69,7 @@ class History:
         if chat.thread and not chat.thread.startswith(ASIDE):
             method, query["ts"] = "conversations.replies", chat.thread
         if not chat.thread or _dated(chat.thread):
-            query["oldest"] = f"{max(0.0, at / 1000 - SKEW):.6f}"
+            query["oldest"] = since if _dated(since) else f"{max(0.0, at / 1000 - SKEW):.6f}"
         found = same = ""
         bare = True
         for _ in range(PAGES):

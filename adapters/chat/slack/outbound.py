@@ -207,7 +207,9 @@ class Slack:
         if reply.chat.thread.startswith(ASIDE):
             return ""
         try:
-            return await self._history.find(reply.chat, self._me, key, reply.at, self._words(reply, key))
+            return await self._history.find(
+                reply.chat, self._me, key, reply.at, self._words(reply, key), since=reply.reply_to
+            )
         except SlackClientError as error:
             raise chat_error(error) from None
 

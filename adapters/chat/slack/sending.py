@@ -59,9 +59,13 @@ class Sending:
     async def send(self, frame: Frame, part: Part, me: Me, known: Piece | None) -> str:
         """The id of the message that shows the part, or of the first of several. `known` is what it was rendered to."""
         if not frame.edit and frame.key.endswith(":0") and self._streams.lost(frame.reply.turn):
-            stray = await self._history.find(frame.reply.chat, me, "", frame.reply.at)
+            stray = await self._history.find(frame.reply.chat, me, "", frame.reply.at, since=frame.reply.reply_to)
+            sent = await self._whole(msgspec.structs.replace(frame, edit=stray), part, known)
             self._streams.forget(frame.reply.turn)
-            frame = msgspec.structs.replace(frame, edit=stray)
+            return sent
+        return await self._whole(frame, part, known)
+
+    async def _whole(self, frame: Frame, part: Part, known: Piece | None) -> str:
         torn = self._torn.get(frame.key)
         form: Mode = part.form if part.form in {"markdown", "mrkdwn"} else "plain"  # type: ignore[assignment]
         while torn is None:

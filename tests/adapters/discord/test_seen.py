@@ -2,9 +2,11 @@
 
 import asyncio
 
+import msgspec
+
 from adapters.chat.discord.lanes import TRIES, Lanes
 from adapters.chat.discord.rest import Times
-from adapters.chat.discord.seen import MOST, Seen
+from adapters.chat.discord.seen import MOST, Note, Seen
 from core.errors import StoreAway
 from core.notes import Notes
 from tests.conftest import wait_until
@@ -87,3 +89,30 @@ async def test_while_the_store_is_away_an_event_keeps_its_place_and_others_go_on
         await wait_until(lambda: done == ["other"])
         away = False
         await wait_until(lambda: done == ["other", "first", "second"])
+
+
+class Uneven:
+    """Notes of which an earlier one takes longer than a later one."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.slow = asyncio.Event()
+
+    async def write(self, value: bytes, *_name: str) -> None:
+        if not self.kept and not self.slow.is_set():
+            await self.slow.wait()
+        self.kept.append(value)
+
+
+async def test_an_older_note_never_comes_behind_a_newer_one() -> None:
+    notes = Uneven()
+    seen = Seen(notes)
+    seen.visit("1")
+    first = asyncio.create_task(seen.write())
+    await asyncio.sleep(0)
+    seen.visit("2")
+    second = asyncio.create_task(seen.write())
+    await asyncio.sleep(0)
+    notes.slow.set()
+    await asyncio.gather(first, second)
+    assert msgspec.msgpack.decode(notes.kept[-1], type=Note).places == ("2", "1")
