@@ -326,6 +326,7 @@ class Live:
         """Seconds until the next one."""
         try:
             if not await self._pace.partial(chat.traits, partial.chat):
+                self._changed.set()  # what was not shown now is shown later, also when nothing is added to it
                 return self._every
             shown = await chat.preview(partial, self.shown)
             self._seen, self._seen_at = partial, time.monotonic()
@@ -335,6 +336,7 @@ class Live:
         except ChatBusy as error:
             await self._pace.hold(chat.traits, partial.chat, error.retry_after)
             self._every = min(self._every * 2, 60.0)
+            self._changed.set()
             return max(error.retry_after, self._every)
         except (ChatError, StoreError) as error:
             log.debug("preview: %s", error.sentence)

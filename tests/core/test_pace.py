@@ -1,5 +1,6 @@
 """How fast we send: the platform's limits hold for all processes together, and a final never waits for a preview."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import msgspec
 
 from core.errors import ChatBusy
 from core.mailbox import Rules
-from core.messages import ChatRef
+from core.messages import ChatRef, Text
 from core.pace import Pace
 from core.people import People
 from core.ports import Rate, Traits
 from core.seal import Keyring, Seal
 from core.store import Store
+from tests.conftest import wait_until
 from tests.core.line import line_to
 from tests.stage import KEY, MINE, Board, stage
 
@@ -108,3 +110,14 @@ async def test_replies_keep_the_pace_and_their_order(store: Store) -> None:
         gaps = [later - sooner for sooner, later in zip(board.at, board.at[1:], strict=False)]
         assert gaps[0] >= 0.49
         assert all(gap >= 0.29 for gap in gaps[1:])
+
+
+async def test_a_preview_that_had_no_room_is_shown_when_there_is_some(store: Store) -> None:
+    board, more, end = Board(group_rate={"every": 0.3, "burst": 1}), asyncio.Event(), asyncio.Event()
+    async with stage(store, lambda _: [Text("one"), more, Text(" two"), end], board=board, paced=True) as s:
+        await s.say("go", chat=GROUP)
+        await wait_until(lambda: board.previews == ["one"])
+        more.set()
+        await wait_until(lambda: board.previews == ["one", "one two"])
+        end.set()
+        assert await s.replies(1, GROUP) == ["one two"]
