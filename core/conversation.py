@@ -162,7 +162,8 @@ class Conversations:
         begun, language = running.begun, newest.language or "en"
         outcome = Outcome()
         pages = Pages(self._mailbox, running, question.box)
-        partial = Partial(begun.turn, newest.chat, begun.fence, "", reply_to=newest.message_id)
+        again = begun.again and not pages.shown
+        partial = Partial(begun.turn, newest.chat, begun.fence, "", reply_to=newest.message_id, again=again)
         live = self._delivery.live(begun.lane, partial, pages)
         written = Written("")
         async with asyncio.TaskGroup() as tasks:
@@ -284,6 +285,7 @@ class Conversations:
             reply_to=newest.message_id,
             shown=written.shown,
             failed=written.failed,
+            again=begun.again and not written.shown,
             buttons=(Button(words("retry", newest.language or "en"), "/retry"),) if written.failed else (),
         )
         sealed = box.seal(encode(reply), REPLY)

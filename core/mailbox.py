@@ -83,6 +83,11 @@ class Begun(msgspec.Struct, frozen=True):
     now: int
 
     @property
+    def again(self) -> bool:
+        """Whether another process had begun it."""
+        return self.tries > 1 or bool(self.journal)
+
+    @property
     def conversation(self) -> int:
         """The number of the lane's current conversation."""
         return int(self.context.get("n", b"0"))

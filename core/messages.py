@@ -234,6 +234,8 @@ class Reply(msgspec.Struct, frozen=True):
     """The platform's id of a message that already shows the growing reply; the final replaces it."""
     failed: bool = False
     """The model did not answer: the text says why, below what it had said until then."""
+    again: bool = False
+    """A process that died began this turn: what it may have shown stands in a message that nobody noted."""
 
 
 class Partial(msgspec.Struct, frozen=True):
@@ -247,6 +249,8 @@ class Partial(msgspec.Struct, frozen=True):
     reply_to: str = ""
     doing: str = ""
     """What is being done meanwhile, in a word or two: `calculating`."""
+    again: bool = False
+    """As in Reply."""
 
     def whole(self) -> str:
         """The text with what is being done below it, as Markdown."""

@@ -58,7 +58,8 @@ class Sending:
 
     async def send(self, frame: Frame, part: Part, me: Me, known: Piece | None) -> str:
         """The id of the message that shows the part, or of the first of several. `known` is what it was rendered to."""
-        if not frame.edit and frame.key.endswith(":0") and self._streams.lost(frame.reply.turn):
+        begun = frame.reply.again or self._streams.lost(frame.reply.turn)
+        if begun and not frame.edit and frame.key.endswith(":0"):
             stray = await self._history.find(frame.reply.chat, me, "", frame.reply.at, since=frame.reply.reply_to)
             sent = await self._whole(msgspec.structs.replace(frame, edit=stray), part, known)
             self._streams.forget(frame.reply.turn)

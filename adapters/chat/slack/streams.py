@@ -78,7 +78,8 @@ class Streams:
         """Show what there is; the id of the message that does. Raises SlackClientError."""
         growing = self._growing.get(partial.turn)
         if growing is None:
-            growing = keep(self._growing, partial.turn, Growing(partial.chat, ts=shown), _CAP)
+            left = partial.again and not shown  # somewhere a message may grow that only the final looks for
+            growing = keep(self._growing, partial.turn, Growing(partial.chat, ts=shown, left=left), _CAP)
         if growing.left or not partial.whole():
             return growing.ts or shown
         now = time.monotonic()

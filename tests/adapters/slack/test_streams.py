@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from core.errors import ChatBusy, ChatUnreachable
-from core.messages import Button
-from tests.adapters.slack.bench import TIMES, adapter, partial, say
+from core.messages import Button, Reply
+from tests.adapters.slack.bench import TIMES, adapter, partial, ref, say
 from tests.contracts.places.slack import read_message
 
 
@@ -300,3 +300,18 @@ async def test_typing_never_fails(server, notes, dm, ada):
             server.fail("assistant.threads.setStatus", **fault)
             await slack.typing(partial(dm, "", thread=root.ts).chat)
         await slack.typing(partial(dm, "", thread="").chat)
+
+
+async def test_what_a_program_that_died_began_to_show_becomes_the_final(server, notes, dm, ada):
+    root = await dm.say(ada, "go")
+    async with adapter(server, notes) as slack:
+        await slack.preview(partial(dm, "It begins.\n\nAnd gr", thread=root.ts), "")
+    (stray,) = dm.streaming
+    async with adapter(server, notes) as slack:
+        again = msgspec.structs.replace(partial(dm, "It begins anew.\n\nAnd", thread=root.ts), again=True)
+        assert await slack.preview(again, "") == ""
+        reply = Reply("t", ref(dm, root.ts), "The end.", reply_to=root.ts, again=True)
+        (part,) = slack.parts(reply)
+        assert await slack.send(reply, part, key="t:0", edit="", last=True) == stray.ts
+    assert [message.text for message in dm.answers] == ["The end."]
+    assert not dm.streaming
