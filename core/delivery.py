@@ -170,6 +170,8 @@ class Delivery:
         chat = self._chats[out.reply.chat.platform, out.reply.chat.space]
         reply = out.reply
         known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful else {}
+        if out.doubtful and not reply.shown:
+            reply = msgspec.structs.replace(reply, again=True)
         if out.doubtful and _age(reply) > OLD and not any(fate not in (SENDING, UNSENT) for fate in known.values()):
             reply = msgspec.structs.replace(reply, text=f"{words('held_up')}\n\n{reply.text}")
         parts = chat.parts(reply)

@@ -214,3 +214,28 @@ async def test_what_follows_a_reply_that_is_left_to_the_next_process_is_left_to_
     assert board.read() == []
     async with stage(store, board=board, worker="w2") as s:
         assert await s.replies(2) == ["You said: one", "You said: two"]
+
+
+class Noting(Board):
+    """A board that notes whether a reply may already be shown somewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(readback="key")
+        self.again: list[bool] = []
+
+    async def send(self, reply: Reply, part: Part, *, key: str, edit: str, last: bool) -> str:
+        self.again.append(reply.again)
+        return await super().send(reply, part, key=key, edit=edit, last=last)
+
+
+async def test_a_reply_that_another_process_left_may_be_shown_already(store: Store) -> None:
+    board = Noting()
+    board.fails = [ChatBusy("Stage is busy.", retry_after=60.0)]
+    async with stage(store, board=board) as s:
+        await s.say("one")
+        await wait_until(lambda: not board.fails)
+    async with stage(store, board=board, worker="w2") as s:
+        await s.replies(1)
+        await s.say("two", event="another")
+        await s.replies(2)
+    assert board.again == [False, True, False]
