@@ -1,6 +1,7 @@
 """What the operator reads in the shell: a table at the start, and a line when a platform settles or lacks something later."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -23,15 +24,17 @@ class Row(msgspec.Struct, frozen=True):
 class Table:
     """The rows that are known, and the connections whose rows may still change."""
 
-    def __init__(self, connections: list[Connection]) -> None:
+    def __init__(self, connections: list[Connection], off: Mapping[str, str]) -> None:
+        """`off` tells of each platform that cannot be served why, as soon as that is known."""
         self.rows: list[Row] = []
         self._connections = connections
-        self._told: dict[str, str] = {}
+        self._off = off
+        self._told: dict[str, Row] = {}
 
     async def settled(self) -> None:
         """Wait a moment for every platform to say who we are there."""
         for _ in range(int(SETTLING / LOOK)):
-            if all(connection.chat.space for connection in self._connections):
+            if all(c.chat.space or c.chat.platform in self._off for c in self._connections):
                 return
             await asyncio.sleep(LOOK)
 
@@ -46,12 +49,18 @@ class Table:
         while True:
             await asyncio.sleep(LOOK)
             for connection in self._connections:
-                if self._told.get(connection.chat.platform) != connection.about:
-                    print(_line(self._row(connection)), flush=True)
+                before = self._told.get(connection.chat.platform)
+                if before != (row := self._row(connection)):
+                    print(_line(row), flush=True)
 
     def _row(self, connection: Connection) -> Row:
-        self._told[connection.chat.platform] = connection.about
-        return Row(connection.chat.traits.label, "on" if connection.chat.space else "waits", connection.about)
+        chat = connection.chat
+        if why := self._off.get(chat.platform):
+            row = Row(chat.traits.label, "off", why)
+        else:
+            row = Row(chat.traits.label, "on" if chat.space else "waits", connection.about)
+        self._told[chat.platform] = row
+        return row
 
 
 def _line(row: Row) -> str:

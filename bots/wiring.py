@@ -218,7 +218,7 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
         )
         await stack.enter_async_context(terminal_door(settings, terminal))
         link = f"{settings.public_url or url}{page.invitation()}"
-        table = Table(parts.connections)
+        table = Table(parts.connections, parts.engine.off)
         table.rows = [
             Row("Web page", "on", f"{link}  (your own link, works once; then {url})"),
             Row("Terminal", "on", "make chat"),

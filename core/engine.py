@@ -90,6 +90,8 @@ class Engine:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._spawned: set[asyncio.Task[None]] = set()
+        self.off: dict[str, str] = {}
+        """Platforms that only the operator can help, and how."""
         self._unjoined: list[Chat] = []
         """Platforms whose account of ours is not known yet."""
         self._running: dict[str, Running] = {}
@@ -303,6 +305,7 @@ class Engine:
                 await chat.serve(self.accept, commands.commands())
             except ChatError as error:
                 log.error("%s is off: %s", chat.traits.label, error.sentence)  # noqa: TRY400 - the sentence says all
+                self.off[chat.platform] = error.sentence
                 return
             except Exception as error:  # noqa: BLE001 - the other platforms go on
                 log.error("%s broke and begins again: %s", chat.traits.label, traced(error))  # noqa: TRY400 - no words in the log

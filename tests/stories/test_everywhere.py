@@ -52,6 +52,26 @@ async def test_a_message_on_each_platform_gets_one_reply_there(tmp_path: Path) -
         assert telegram.problems == slack.problems == discord.problems == []
 
 
+async def test_a_token_that_is_refused_is_told_in_the_table_and_holds_nobody_up(tmp_path: Path) -> None:
+    async with TelegramServer() as telegram, SlackServer() as slack, ModelServer() as models:
+        settings = environment(
+            tmp_path,
+            TELEGRAM_BOT_TOKEN=TELEGRAM_TOKEN,
+            TELEGRAM_API_URL=telegram.url,
+            SLACK_BOT_TOKEN="xoxb-of-somebody-else",
+            SLACK_APP_TOKEN=APP_TOKEN,
+            SLACK_API_URL=slack.url,
+            OPENAI_BASE_URL=models.url,
+            PIERIA_ACCESS="open",
+        )
+        async with running(settings) as program:
+            await program.says(r"Slack +off +Slack does not accept SLACK_BOT_TOKEN")
+            ada = telegram.person(1, "Ada")
+            chat = telegram.private(ada)
+            await chat.say(ada, "hello")
+            await chat.replies(1)
+
+
 async def test_a_platform_that_is_away_at_the_start_holds_nobody_up_and_is_joined_when_it_is_back(
     tmp_path: Path,
 ) -> None:
