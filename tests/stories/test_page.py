@@ -328,6 +328,7 @@ async def test_two_open_pages_of_one_person_show_the_same(browser):
         await answered(other)
         await ask(page, "two")
         await answered(other, 2)
+        await answered(page, 2)
         assert await texts(other) == await texts(page) == ["one", "You said: one", "two", "You said: two"]
 
 
