@@ -13,11 +13,10 @@ import msgspec
 from adapters.http import Http
 from adapters.models import catalogue
 from adapters.models.discovery import first_model
-from bots.connection import PLATFORMS, Ask, platform
+from bots.connection import Ask, platform
 from bots.settings import Settings, file_in_use, read
 from core.errors import ChatError, ModelError, PieriaError, SettingsError
 
-WHAT = (*PLATFORMS, "model")
 TRIES = 3
 
 

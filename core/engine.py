@@ -271,9 +271,9 @@ class Engine:
             if chat in self._unjoined:  # nobody else was quicker
                 self._unjoined.remove(chat)
                 self.delivery.join(chat)
-                await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
                 for out in left:
                     self.delivery.deliver(out)
+                await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
 
     async def _recover(self, older: float = 10.0) -> None:
         """Deliver what was committed and never delivered, because the store was away; spare what is being committed."""
