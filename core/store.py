@@ -56,6 +56,7 @@ class Store:
             "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), 6),
             "retry_on_error": [RedisConnectionError, RedisTimeoutError],
             "health_check_interval": 0,
+            "protocol": 2,  # hiredis never frees the pushes of version 3: every message of a channel would leak
             **options,
         }
         pool = BlockingConnectionPool(connection_class=kind, max_connections=int(most), timeout=timeout, **settings)
