@@ -167,13 +167,19 @@ class Models(Protocol):
         ...
 
 
+Drain = Callable[[str, int], Awaitable[None]]
+"""Plays the turns of a lane at an epoch, if they are this process' to play."""
+
+
 class Wakeups(Protocol):
     """Carries the hint that a lane has work. Hints may be lost, doubled or late: the mailbox decides."""
 
     def wake(self, lane: str, epoch: int) -> None:
-        """Hint that a turn of this lane can begin; returns at once."""
+        """Hint that a turn of this lane can begin; returns at once, and never fails."""
         ...
 
-    async def serve(self, drain: Callable[[str, int], Awaitable[None]]) -> None:
-        """Call `drain` for each hint until cancelled; lanes side by side, up to the worker's slots."""
+    async def serve(self, drain: Drain | None) -> None:
+        """Carry hints until cancelled, and call `drain` for each that comes to this process; lanes side by side, up to the
+        worker's slots. None: this process only sends hints, and plays none. A cancellation ends what `drain` still does.
+        """
         ...

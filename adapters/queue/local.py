@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from core.errors import traced
+from core.ports import Drain
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,15 @@ class Local:
         self._hints[lane] = epoch  # a newer hint makes the older one void
         self._hinted.set()
 
-    async def serve(self, drain: Callable[[str, int], Awaitable[None]]) -> None:
-        """Call `drain` for each hint until cancelled."""
+    async def serve(self, drain: Drain | None) -> None:
+        """Call `drain` for each hint until cancelled; without one hints lead nowhere."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._hinted.wait()
+                if drain is None:
+                    self._hints.clear()
+                    self._hinted.clear()
+                    continue
                 await self._slots.acquire()
                 lane = next(iter(self._hints))
                 epoch = self._hints.pop(lane)
@@ -35,7 +39,7 @@ class Local:
                     self._hinted.clear()
                 tasks.create_task(self._drain(drain, lane, epoch))
 
-    async def _drain(self, drain: Callable[[str, int], Awaitable[None]], lane: str, epoch: int) -> None:
+    async def _drain(self, drain: Drain, lane: str, epoch: int) -> None:
         try:
             await drain(lane, epoch)
         except Exception as error:  # noqa: BLE001 - one lane's failure must not end the others
