@@ -1,8 +1,8 @@
 # ruff: noqa: INP001, S310, S603 - a program, not a package; addresses and commands are those of the installation
 """Installs the program into the checkout with nothing but Python: uv from PATH or from the package index, then uv.lock.
 
-`python3 deploy/bootstrap.py [--dev]`. Quick when nothing changed. A Python without pip and venv will do. What it says goes to
-standard error.
+`python3 deploy/bootstrap.py [--cluster] [--dev]`. `--cluster` brings what work on several machines needs, `--dev` that and the tools
+of development. Quick when nothing changed. A Python without pip and venv will do. What it says goes to standard error.
 """
 
 import hashlib
@@ -34,12 +34,15 @@ class Failure(Exception):
 def main() -> int:
     """Install; returns the exit code."""
     dev = "--dev" in sys.argv[1:]
+    kept = (VENV / ".installed-cluster").exists()  # once brought, it is kept up to date
+    cluster = kept or dev or "--cluster" in sys.argv[1:]
     state = hashlib.sha256((ROOT / "uv.lock").read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     state += f" {VENV}"  # an environment that was copied here from elsewhere is not ours
-    stamps = [VENV / ".installed", *([VENV / ".installed-dev"] if dev else [])]
+    names = ("", *(("-cluster",) if cluster else ()), *(("-dev",) if dev else ()))
+    stamps = [VENV / f".installed{name}" for name in names]
     try:
         if not all(stamp.is_file() and stamp.read_text() == state for stamp in stamps):
-            _sync(_uv(), dev=dev)
+            _sync(_uv(), cluster=cluster, dev=dev)
         for stamp in stamps:
             stamp.write_text(state)  # newer than its inputs, which is what make looks at
     except Failure as failure:
@@ -48,9 +51,10 @@ def main() -> int:
     return 0
 
 
-def _sync(uv: str, *, dev: bool) -> None:
+def _sync(uv: str, *, cluster: bool, dev: bool) -> None:
     """Bring .venv to what uv.lock says; what else lies in it stays, so that run and test do not undo each other."""
-    what = ["--frozen", "--extra", "local", *([] if dev else ["--no-dev"])]
+    extras = ("local", "cluster") if cluster else ("local",)
+    what = ["--frozen", *(f"--extra={extra}" for extra in extras), *([] if dev else ["--no-dev"])]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     environment |= {"UV_PROJECT_ENVIRONMENT": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
 

@@ -148,6 +148,27 @@ def test_who_runs_it_gets_no_tools_of_development(checkout: Path, index: Index) 
     assert (checkout / ".venv/.installed-dev").exists()
 
 
+def test_what_several_machines_need_comes_when_it_is_asked_for_and_is_then_kept(checkout: Path, index: Index) -> None:
+    def brought() -> list[bool]:
+        return ["--extra=cluster" in line for line in commands(checkout) if line.startswith(("sync", "export"))]
+
+    install(checkout, index.url)
+    assert brought() == [False]
+    install(checkout, index.url, "--cluster")
+    assert brought() == [False, True]
+    assert "--no-dev" in commands(checkout)[-3]
+    install(checkout, index.url)
+    assert brought() == [False, True]
+    (checkout / "uv.lock").write_text("version = 1")
+    install(checkout, index.url)
+    assert brought() == [False, True, True]
+
+
+def test_the_tests_have_what_several_machines_need(checkout: Path, index: Index) -> None:
+    install(checkout, index.url, "--dev")
+    assert all("--extra=cluster" in line for line in commands(checkout) if line.startswith(("sync", "export")))
+
+
 def test_a_uv_with_other_bytes_is_refused(checkout: Path, index: Index) -> None:
     index.wheel = wheel("#!/bin/sh\necho evil")
     told = install(checkout, index.url)
