@@ -1,26 +1,28 @@
 """Opens Redis or Valkey from a URL, checks that the store is ours, and runs the scripts.
 
-There is no storage interface with two implementations: the seam is the URL. One script is one trip; a lost connection is
-tried again, because every script is written so that its second run does no harm.
+There is no storage interface with two implementations: the seam is the URL, which may name one store, the one that sentinels
+watch over, or a cluster. One script is one trip; a lost connection is tried again, because every script is written so that
+its second run does no harm.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.client import Pipeline
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -29,12 +31,18 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from core.cluster import Cluster, Command
+from core.connections import Watch, address, client, node
 from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
 from core.keys import META, SHARDS
 
 SCHEMA = 1
 TIGHT = 0.8
 """Share of the store's memory beyond which nothing new is accepted."""
+PATIENCE = 100
+"""Milliseconds that a replica has to confirm what must not be lost; then the primary's word is enough."""
+SILENCE = 2
+"""Seconds after which a replica that says nothing is waited for no more."""
 Arg = str | bytes | int
 
 _SCRIPTS = (
@@ -42,27 +50,28 @@ _SCRIPTS = (
     *("admit", "hold", "take", "return", "reserve", "settle"),
 )
 
+_KEPT = {"accept", "say", "commit"}
+"""Scripts after which somebody relies on us: a replica, where there is one, has what they wrote before they return."""
+
 
 class Store:
     """A connected store."""
 
     def __init__(self, url: str, *, connections: int = 256, timeout: float = 10.0) -> None:
-        options = dict(parse_url(url))
-        kind = _CONNECTIONS[options.pop("connection_class", Connection)]
-        most: Any = options.pop("max_connections", connections)
-        settings: dict[str, Any] = {
-            "socket_timeout": timeout,
-            "socket_connect_timeout": 5.0,
-            "retry": Retry(ExponentialBackoff(cap=1.0, base=0.02), 6),
-            "retry_on_error": [RedisConnectionError, RedisTimeoutError],
-            "health_check_interval": 0,
-            "protocol": 2,  # hiredis never frees the pushes of version 3: every message of a channel would leak
-            **options,
-        }
-        pool = BlockingConnectionPool(connection_class=kind, max_connections=int(most), timeout=timeout, **settings)
-        self.redis: Redis = Redis(connection_pool=pool)
+        try:
+            where = address(url)
+        except ValueError as error:
+            raise StoreError(f"REDIS_URL must {error}.") from None
+        self._cluster: Cluster | None = None
+        if where.kind == "cluster":
+            seed = (where.options.get("host", "localhost"), where.options.get("port", 6379))
+            self._cluster = Cluster(seed, lambda place: node(where, place, connections, timeout))
+        self.redis: Redis = self._cluster.seed if self._cluster else client(where, connections, timeout)
+        """The client of a single store. In a cluster it puts pipelines together, and `execute` finds their nodes."""
         self._shas: dict[str, str] = {}
         self._sources: dict[str, str] = {}
+        self._copied: set[object] = set()
+        """Primaries with a replica that keeps up, as of the last measuring."""
         self.tight = False
         """So little memory is left that nothing new may be taken in, as of the last measuring."""
         self.trips = 0
@@ -77,49 +86,58 @@ class Store:
             head, _, body = source.partition("\n")
             self._sources[name] = f"{head}\n{common}\n{body}"
         try:
-            info = await self.redis.info("server")
-            _check_version(info)
-            pipeline = self.redis.pipeline(transaction=False)
-            for name in _SCRIPTS:
-                pipeline.script_load(self._sources[name])
-            pipeline.hgetall(META)
-            answers = await pipeline.execute()
-            if not answers[-1]:  # a store that is full takes no writes, and must open all the same
-                pipeline.hset(META, mapping={"schema": SCHEMA, "shards": SHARDS, "key": fingerprint})
-                pipeline.hgetall(META)
-                answers[-1] = (await pipeline.execute())[-1]
+            if self._cluster is not None:
+                await self._cluster.open()
+            for one in self._primaries().values():
+                _check_version(await one.info("server"))
+                _check_policy(await one.info("memory"))
+                pipeline = one.pipeline(transaction=False)
+                for name in _SCRIPTS:
+                    pipeline.script_load(self._sources[name])
+                self._shas = {name: _text(sha) for name, sha in zip(_SCRIPTS, await pipeline.execute(), strict=True)}
         except RedisError as error:
             raise translated(error) from error
-        self._shas = {name: _text(sha) for name, sha in zip(_SCRIPTS, answers, strict=False)}
-        _check_meta({_text(k): _text(v) for k, v in answers[-1].items()}, fingerprint)
+        await self.measure()
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.hgetall(META)
+        meta = (await self.execute(pipeline))[0]
+        if not meta:  # a store that is full takes no writes, and must open all the same
+            pipeline.hset(META, mapping={"schema": SCHEMA, "shards": SHARDS, "key": fingerprint})
+            pipeline.hgetall(META)
+            meta = (await self.execute(pipeline))[1]
+        _check_meta({_text(k): _text(v) for k, v in meta.items()}, fingerprint)
 
     async def run(self, script: str, keys: Sequence[str], *args: Arg) -> Any:
         """One script, one trip."""
         self.trips += 1
+        kept = script in _KEPT and self._place(keys[0]) in self._copied
+        call = (len(keys), *keys, *args)
         try:
             try:
-                return await self.redis.evalsha(self._shas[script], len(keys), *keys, *args)
-            except NoScriptError:  # the store was restarted without its script cache
-                return await self.redis.eval(self._sources[script], len(keys), *keys, *args)
+                return await self._call("EVALSHA", self._shas[script], *call, kept=kept)
+            except NoScriptError:  # the store was restarted, or another took its place, without its script cache
+                return await self._call("EVAL", self._sources[script], *call, kept=kept)
         except RedisError as error:
             raise translated(error) from error
 
     async def run_all(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
         """The same script for many keys in one trip."""
         self.trips += 1
-        pipeline = self.redis.pipeline(transaction=False)
-        for keys, args in calls:
-            pipeline.evalsha(self._shas[script], len(keys), *keys, *args)
-        try:
-            return await pipeline.execute()
-        except NoScriptError:
-            return [await self.run(script, keys, *args) for keys, args in calls]
-        except RedisError as error:
-            raise translated(error) from error
+        numbered = [(len(keys), *keys, *args) for keys, args in calls]
+        answers = await self._send([(("EVALSHA", self._shas[script], *call), {}) for call in numbered])
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            again = await self._send([(("EVAL", self._sources[script], *numbered[n]), {}) for n in unknown])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        return _sound(answers)
 
     async def execute(self, pipeline: Pipeline) -> list[Any]:
-        """A pipeline of plain commands, one trip."""
+        """A pipeline of plain commands, one trip. A transaction is one as far as its keys share a slot."""
         self.trips += 1
+        if self._cluster is not None:
+            commands, pipeline.command_stack = pipeline.command_stack, []
+            return _sound(await self._send(commands, whole=pipeline.is_transaction))
         try:
             return await pipeline.execute()
         except RedisError as error:
@@ -134,62 +152,65 @@ class Store:
         return cast("bytes | None", (await self.execute(pipeline))[-1])
 
     async def measure(self) -> None:
-        """See how much memory is left: what is accepted now must still be answered, which takes some. Raises StoreError."""
+        """See how much memory is left: what is accepted now must still be answered, which takes some; in a cluster the
+        fullest node counts. And see who has replicas, and who is the primary. Raises StoreError.
+        """
+        if isinstance(self.redis.connection_pool, Watch):
+            with suppress(RedisError):  # sentinels that are away hold nothing up
+                await self.redis.connection_pool.get_master_address()
+        primaries = self._primaries()
+        asked: list[Awaitable[dict[str, Any]]] = [one.info("memory", "replication") for one in primaries.values()]
         try:
-            memory = await self.redis.info("memory")
+            told = await asyncio.gather(*asked)
         except RedisError as error:
             raise translated(error) from error
-        most = int(memory.get("maxmemory", 0))
-        self.tight = 0 < most * TIGHT < int(memory["used_memory"])
+        self.tight = any(_tight(info) for info in told)
+        self._copied = {place for place, info in zip(primaries, told, strict=True) if _copied(info)}
 
     async def ping(self) -> None:
         """Raises StoreError when the store does not answer within two seconds."""
         try:
             async with asyncio.timeout(2.0):
-                await self.redis.ping()
+                await asyncio.gather(*(one.ping() for one in self._primaries().values()))
         except (RedisError, TimeoutError) as error:
             raise StoreAway("The store does not answer.") from error
 
+    def pubsub(self) -> PubSub:
+        """Hears sharded channels: `ssubscribe`, `sunsubscribe` and `listen`, as redis-py has them."""
+        return cast("PubSub", self._cluster.pubsub()) if self._cluster else self.redis.pubsub()
+
+    def _primaries(self) -> dict[Any, Redis]:
+        return dict(self._cluster.primaries()) if self._cluster else {"": self.redis}
+
+    def _place(self, key: str) -> object:
+        return self._cluster.place(key) if self._cluster else ""
+
+    async def _call(self, *command: Any, kept: bool) -> Any:
+        if kept:  # on one connection: a replica confirms what came over it
+            return _raised(await self._send([(command, {}), (("WAIT", 1, PATIENCE), {})]))[0]
+        if self._cluster:
+            return _raised(await self._send([(command, {})]))[0]
+        return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def _send(self, commands: Sequence[Command], *, whole: bool = False) -> list[Any]:
+        """Answers in order, errors among them."""
+        if self._cluster is not None:
+            return await self._cluster.execute(commands, whole=whole)
+        pipeline = self.redis.pipeline(transaction=whole)
+        for args, options in commands:
+            pipeline.execute_command(*args, **options)
+        try:
+            return list(await pipeline.execute(raise_on_error=False))
+        except RedisError as error:
+            return [error] * len(commands)
+
     async def close(self) -> None:
         """Give the connections back."""
-        await self.redis.aclose()
-        await self.redis.connection_pool.disconnect()
-
-
-class _Cancellable(AbstractConnection):
-    """redis-py bounds a write by asyncio.wait_for, which on Python 3.11 loses a cancellation that comes just as the write
-    ends: a loop of ours would go on for ever while the program waits for its end.
-    """
-
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-        # a connection belongs to one task at a time: nobody else sees it without its time-out
-        seconds, self.socket_timeout = self.socket_timeout, None
-        try:
-            async with asyncio.timeout(seconds):
-                await super().send_packed_command(command, check_health)
-        except TimeoutError as error:
-            raise RedisTimeoutError("Timeout writing to socket") from error
-        finally:
-            self.socket_timeout = seconds
-
-
-class _Plain(_Cancellable, Connection):
-    """Over TCP."""
-
-
-class _Encrypted(_Cancellable, SSLConnection):
-    """Over TLS."""
-
-
-class _Local(_Cancellable, UnixDomainSocketConnection):
-    """Over a Unix socket."""
-
-
-_CONNECTIONS: dict[Any, type[AbstractConnection]] = {
-    Connection: _Plain,
-    SSLConnection: _Encrypted,
-    UnixDomainSocketConnection: _Local,
-}
+        if self._cluster is not None:
+            await self._cluster.close()
+        else:
+            await self.redis.aclose()
+            await self.redis.connection_pool.aclose()
 
 
 def translated(error: RedisError) -> StoreError:
@@ -201,7 +222,13 @@ def translated(error: RedisError) -> StoreError:
         return StoreFull("The store cannot write to its disk: free space, then it goes on by itself.")
     if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return StoreError("The store does not accept the password in REDIS_URL.")
-    if isinstance(error, RedisConnectionError | RedisTimeoutError | ReadOnlyError):
+    if isinstance(error, AskError):
+        return StoreError("The store is a cluster: REDIS_URL must begin with redis+cluster:// or rediss+cluster://.")
+    if "cluster support disabled" in text:
+        return StoreError("The store is no cluster: take +cluster out of REDIS_URL.")
+    if "NOREPLICAS" in text:
+        return StoreAway("The store waits for a replica before it takes anything: see its min-replicas-to-write.")
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | ReadOnlyError | ClusterError | TryAgainError):
         return StoreAway("The store does not answer: is it running, and is REDIS_URL right?")
     if isinstance(error, ResponseError) and "unknown command" in text.lower():
         return StoreError("The store lacks a command that Pieria needs: Redis 7.0 or Valkey 7.2 is the least.")
@@ -214,6 +241,39 @@ def _check_version(info: dict[str, Any]) -> None:
     major, minor = (int(n) for n in ([*version.split("."), "0"])[:2])
     if (major, minor) < ((7, 2) if valkey else (7, 0)):
         raise StoreMismatch(f"The store is version {version}: Redis 7.0 or Valkey 7.2 is the least.")
+
+
+def _check_policy(memory: dict[str, Any]) -> None:
+    policy = str(memory.get("maxmemory_policy", ""))
+    if int(memory.get("maxmemory", 0)) and policy not in {"", "noeviction"}:
+        raise StoreMismatch(
+            f"The store throws away what it holds when its memory is full: set its maxmemory-policy to noeviction (it is {policy})."
+        )
+
+
+def _tight(info: dict[str, Any]) -> bool:
+    most = int(info.get("maxmemory", 0))
+    return 0 < most * TIGHT < int(info["used_memory"])
+
+
+def _copied(info: dict[str, Any]) -> bool:
+    replicas = [info.get(f"slave{n}", {}) for n in range(int(info.get("connected_slaves", 0)))]
+    return any(one.get("state") == "online" and int(one.get("lag", 0)) <= SILENCE for one in replicas)
+
+
+def _raised(answers: list[Any]) -> list[Any]:
+    """The answers. Raises the first of them where it is an error; what follows it was only waited for."""
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers
+
+
+def _sound(answers: list[Any]) -> list[Any]:
+    """The answers. Raises StoreError where an error lies among them."""
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise translated(answer) from answer
+    return answers
 
 
 def _check_meta(meta: dict[str, str], fingerprint: str) -> None:
