@@ -74,7 +74,13 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pieria", description="One assistant behind every chat.")
     parser.add_argument("--version", action="version", version=f"pieria {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="the web page and every platform that has a token")
+    run = commands.add_parser("run", help="the web page and every platform that has a token")
+    run.add_argument(
+        "--role",
+        choices=["all", "adapters", "worker"],
+        default="all",
+        help="of several processes that share REDIS_URL: adapters receive and deliver, workers answer (default: all)",
+    )
     chat = commands.add_parser("chat", help="talk in the terminal; a piped text or an argument is answered once")
     chat.add_argument("question", nargs="*", help="answered at once, the reply alone on standard output")
     setup = commands.add_parser("setup", help="connect a platform or a model: asks, tries, and writes pieria.toml")

@@ -5,8 +5,8 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 
-from adapters.child import socket_path
 from adapters.http import quiet
 from adapters.valkey import DataFolderBusy, Valkey
 from bots import wiring
@@ -18,7 +18,9 @@ def start(arguments: argparse.Namespace, settings: Settings, valkey: Valkey | No
     """Run a command as the program that owns the data folder."""
     logs(settings)
     if arguments.command == "run":
-        return _loop(wiring.run(settings, valkey))
+        return _loop(wiring.run(settings, valkey, arguments.role))
+    if arguments.command == "chat" and wiring.answers(socket := wiring.door(settings)):
+        return _talk(socket, arguments, settings)
     if arguments.command == "chat":
         return _loop(wiring.chat(settings, valkey, " ".join(arguments.question)))
     return _loop(_alone(arguments, settings, valkey))
@@ -28,11 +30,14 @@ def beside(arguments: argparse.Namespace, settings: Settings, busy: DataFolderBu
     """Run a command while another program owns the data folder."""
     logs(settings)
     if arguments.command == "chat":
-        from bots.terminal import talk
-
-        socket = socket_path(settings.data, wiring.TERMINAL_SOCKET)
-        return _loop(talk(socket, " ".join(arguments.question), wiring.past(settings)))
+        return _talk(wiring.door(settings), arguments, settings)
     return _loop(access(arguments, settings, f"unix://{busy.socket}"))
+
+
+def _talk(socket: Path, arguments: argparse.Namespace, settings: Settings) -> int:
+    from bots.terminal import talk
+
+    return _loop(talk(socket, " ".join(arguments.question), wiring.past(settings)))
 
 
 def logs(settings: Settings) -> None:

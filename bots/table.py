@@ -24,11 +24,14 @@ class Row(msgspec.Struct, frozen=True):
 class Table:
     """The rows that are known, and the connections whose rows may still change."""
 
-    def __init__(self, connections: list[Connection], off: Mapping[str, str]) -> None:
-        """`off` tells of each platform that cannot be served why, as soon as that is known."""
+    def __init__(self, connections: list[Connection], off: Mapping[str, str], waits: Mapping[str, str]) -> None:
+        """`off` tells of each platform that cannot be served why, as soon as that is known, `waits` of each that waits for
+        another process what it waits for.
+        """
         self.rows: list[Row] = []
         self._connections = connections
         self._off = off
+        self._waits = waits
         self._told: dict[str, Row] = {}
 
     async def settled(self) -> None:
@@ -57,6 +60,8 @@ class Table:
         chat = connection.chat
         if why := self._off.get(chat.platform):
             row = Row(chat.traits.label, "off", why)
+        elif what := self._waits.get(chat.platform):
+            row = Row(chat.traits.label, "waits", what)
         else:
             row = Row(chat.traits.label, "on" if chat.space else "waits", connection.about)
         self._told[chat.platform] = row

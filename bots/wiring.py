@@ -4,11 +4,12 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,16 +21,19 @@ from adapters.models.registry import Plan, Registry, bar
 from adapters.queue.local import Local
 from adapters.tools.science import calculator
 from adapters.valkey import Valkey
+from bots import process
 from bots.connection import PLATFORMS, Connection, platform
 from bots.settings import Settings
 from bots.table import Row, Table
 from core.engine import Engine
 from core.errors import PieriaError, SettingsError, StoreError
+from core.holding import Holding
 from core.keys import DAY
 from core.mailbox import Rules
 from core.messages import Account, ChatRef, Message, Said
 from core.notes import Notes
 from core.people import People
+from core.ports import Wakeups
 from core.prompt import warming
 from core.records import ChatCard, Records
 from core.seal import Keyring, Seal
@@ -41,6 +45,11 @@ if TYPE_CHECKING:
 
 KEY_FILE = "key"
 TERMINAL_SOCKET = "pieria.sock"
+SLOTS = 256
+"""Turns that a process plays side by side."""
+
+Role = Literal["all", "adapters", "worker"]
+"""What a process does of those that share a store: `adapters` receive and deliver, a `worker` plays turns."""
 
 
 class House(msgspec.Struct):
@@ -67,8 +76,12 @@ class House(msgspec.Struct):
 
 
 @asynccontextmanager
-async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[House]:
+async def house(settings: Settings, valkey: Valkey | None, role: Role = "all") -> AsyncIterator[House]:
     """Join the parts. `valkey` is the embedded server, spawned already; None where REDIS_URL names the store."""
+    if role != "all" and valkey is not None:
+        raise SettingsError(f"--role {role} is for several processes: they meet in the store that REDIS_URL names.")
+    name, rules = process.name(), Rules(keep=settings.keep_days * DAY)
+    wakeups = Local(SLOTS) if role == "all" else _dockets(settings, name, role)
     async with AsyncExitStack() as stack:
         if valkey is not None:
             stack.callback(valkey.close)
@@ -88,6 +101,7 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             data=settings.data,
             first=warming("2 + 2", (calculator.spec,)),
             arithmetic=calculator.spec.name,
+            elsewhere=role == "adapters",
         )
         models = Registry(http, plan, bar)
         stack.push_async_callback(models.close)
@@ -96,15 +110,26 @@ async def house(settings: Settings, valkey: Valkey | None) -> AsyncIterator[Hous
             people=people,
             models=models,
             tools=Toolbox((calculator,)),
-            wakeups=Local(),
-            worker=f"{os.getpid()}-{secrets.token_hex(4)}",
-            rules=Rules(keep=settings.keep_days * DAY),
+            wakeups=wakeups,
+            worker=name,
+            rules=rules,
+            holding=Holding(store, name, rules.lease, alone=valkey is not None, gone=process.gone),
+            slots=0 if role == "adapters" else SLOTS,
             zone=settings.zone,
             paced=settings.send_limits,
             rate=settings.rate,
             budget=settings.budget,
         )
         yield House(settings, store, seal, people, models, engine, http)
+
+
+def _dockets(settings: Settings, name: str, role: Role) -> Wakeups:
+    from adapters.queue.docket import Dockets, open_store
+
+    url = settings.redis_url.reveal()
+    if role == "worker" and (why := open_store(url)):
+        raise SettingsError(why)
+    return Dockets(url, name, SLOTS)
 
 
 def installation_key(settings: Settings) -> bytes:
@@ -185,8 +210,31 @@ def connect(parts: House) -> list[Row]:
     return off
 
 
-async def run(settings: Settings, valkey: Valkey | None) -> int:
-    """`pieria run`: the page and every platform that has a token, until a signal ends it."""
+async def run(settings: Settings, valkey: Valkey | None, role: Role) -> int:
+    """`pieria run`, until a signal ends it."""
+    return await (work(settings, valkey) if role == "worker" else serve(settings, valkey, role))
+
+
+async def work(settings: Settings, valkey: Valkey | None) -> int:
+    """Play turns for the processes that serve the platforms."""
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(house(settings, valkey, "worker"))
+        stop = stop_signal()
+        table = Table([], {}, {})
+        table.rows = [Row("Worker", "on", f"up to {SLOTS} turns side by side, for `pieria run --role adapters`")]
+        async with asyncio.TaskGroup() as tasks:
+            preparing = tasks.create_task(parts.models.prepare(warm=True))
+            serving = tasks.create_task(parts.engine.run([], stop))
+            await asyncio.wait((preparing,), timeout=0.5)
+            table.show(*await _state(parts))
+            await _settled(parts.models, serving)
+            await serving
+            preparing.cancel()
+    return 0
+
+
+async def serve(settings: Settings, valkey: Valkey | None, role: Role) -> int:
+    """Serve the page and every platform that has a token."""
     from adapters.chat.terminal.outbound import Terminal
     from adapters.chat.web.outbound import Web
     from adapters.chat.web.routes import routes as page_routes
@@ -195,7 +243,7 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
 
     web_app.check_exposure(settings.host, settings.public_url, settings.password.reveal())
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(house(settings, valkey))
+        parts = await stack.enter_async_context(house(settings, valkey, role))
         off = connect(parts)
         chats = [connection.chat for connection in parts.connections]
         labels = ["Web page", *(c.traits.label for c in chats), "Terminal"]
@@ -216,14 +264,18 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
                 public_url=settings.public_url,
             )
         )
-        await stack.enter_async_context(terminal_door(settings, terminal))
+        beside = await stack.enter_async_context(terminal_door(settings, terminal)) is None
         link = f"{settings.public_url or url}{page.invitation()}"
-        table = Table(parts.connections, parts.engine.off)
+        table = Table(parts.connections, parts.engine.off, parts.engine.waits)
         table.rows = [
             Row("Web page", "on", f"{link}  (your own link, works once; then {url})"),
-            Row("Terminal", "on", "make chat"),
+            Row("Terminal", "off", "another program has it on this data folder")
+            if beside
+            else Row("Terminal", "on", "make chat"),
             *off,
         ]
+        if role == "adapters":
+            table.rows.append(Row("Answers", "", "from `pieria run --role worker`, any number of them on this store"))
         stop = stop_signal()
         async with asyncio.TaskGroup() as tasks:
             preparing = tasks.create_task(parts.models.prepare(warm=True))
@@ -234,12 +286,7 @@ async def run(settings: Settings, valkey: Valkey | None) -> int:
             await table.settled()
             table.show(*await _state(parts))
             following = tasks.create_task(table.follow())
-            if parts.models.progress:
-                settled = tasks.create_task(parts.models.settled())
-                await asyncio.wait((settled, serving), return_when=asyncio.FIRST_COMPLETED)
-                if not settled.cancel():
-                    what = "No model" if parts.models.speaking == Offline.name else "Model ready"
-                    print(f"  {what}: {parts.models.speaking} ({parts.models.why})\n", flush=True)
+            await _settled(parts.models, serving)
             await serving
             for task in (preparing, following):
                 task.cancel()
@@ -256,13 +303,13 @@ async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(house(settings, valkey))
         terminal = Terminal(parts.models.line)
-        socket = await stack.enter_async_context(terminal_door(settings, terminal))
+        address = await stack.enter_async_context(terminal_door(settings, terminal)) or door(settings)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             preparing = tasks.create_task(parts.models.prepare())
             serving = tasks.create_task(parts.engine.run([terminal], stop))
             try:
-                code = await talk(socket, question, past(settings))
+                code = await talk(address, question, past(settings))
             finally:
                 stop.set()
             await serving
@@ -271,20 +318,37 @@ async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
 
 
 @asynccontextmanager
-async def terminal_door(settings: Settings, terminal: Any) -> AsyncIterator[Path]:
-    """The unix socket through which `pieria chat` reaches a running program; the 0700 data folder guards it."""
+async def terminal_door(settings: Settings, terminal: Any) -> AsyncIterator[Path | None]:
+    """The unix socket through which `pieria chat` reaches a running program; the 0700 data folder guards it. None where
+    another program on this folder has it.
+    """
     from adapters.chat.terminal.routes import routes
     from adapters.web import app as web_app
 
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    socket = socket_path(settings.data, TERMINAL_SOCKET)
-    socket.unlink(missing_ok=True)
-    async with web_app.serve(web_app.app([routes(terminal)]), "localhost", 0, uds=str(socket)):
-        socket.chmod(0o600)
+    address = door(settings)
+    if answers(address):
+        yield None
+        return
+    address.unlink(missing_ok=True)
+    async with web_app.serve(web_app.app([routes(terminal)]), "localhost", 0, uds=str(address)):
+        address.chmod(0o600)
         try:
-            yield socket
+            yield address
         finally:
-            socket.unlink(missing_ok=True)
+            address.unlink(missing_ok=True)
+
+
+def door(settings: Settings) -> Path:
+    """Where a running program listens for terminals."""
+    return socket_path(settings.data, TERMINAL_SOCKET)
+
+
+def answers(address: Path) -> bool:
+    """Whether a program listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(str(address)) == 0
 
 
 def stop_signal() -> asyncio.Event:
@@ -301,6 +365,17 @@ def stop_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped)
     return stop
+
+
+async def _settled(models: Registry, serving: "asyncio.Task[None]") -> None:
+    """Say which model speaks where that took a while."""
+    if not models.progress:
+        return
+    settled = asyncio.ensure_future(models.settled())
+    await asyncio.wait((settled, serving), return_when=asyncio.FIRST_COMPLETED)
+    if not settled.cancel():
+        what = "No model" if models.speaking == Offline.name else "Model ready"
+        print(f"  {what}: {models.speaking} ({models.why})\n", flush=True)
 
 
 async def _watch(valkey: Valkey, stop: asyncio.Event) -> None:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from core import commands
 from core.budget import Budgets, Payer
 from core.conversation import REPLY, encode
-from core.delivery import Delivery, Out, space_of
+from core.delivery import Delivery, Out
 from core.keys import Lane, lane_keys
 from core.mailbox import Mailbox
 from core.messages import ChatRef, Message, Reply
 from core.people import Known, People
+from core.places import Places, space_of
 from core.ports import Models
 from core.running import Running
 from core.words import words
@@ -24,18 +25,20 @@ class Aside:
 
     def __init__(
         self,
+        *,
         people: People,
         mailbox: Mailbox,
         delivery: Delivery,
+        places: Places,
         models: Models,
         budgets: Budgets,
-        *,
         running: Mapping[str, Running],
     ) -> None:
         """`running` are the turns under way in this process, by lane."""
         self._people = people
         self._mailbox = mailbox
         self._delivery = delivery
+        self._places = places
         self._models = models
         self._budgets = budgets
         self._running = running
@@ -60,7 +63,7 @@ class Aside:
 
     async def answer(self, message: Message, known: Known, key: str, **values: object) -> None:
         """Say one of our texts as the answer to a message."""
-        prefix = self._delivery.prefix(message.chat)
+        prefix = self._places.traits(message.chat).command
         text = words(key, message.language or "en", prefix=prefix, **values)
         await self.say(message.chat, message.event, known, text, message.message_id)
 
@@ -89,13 +92,13 @@ class Aside:
     async def command(self, line: commands.Line, message: Message, known: Known) -> None:
         """Carry out a command that takes no turn."""
         language = message.language or "en"
-        chat, prefix = self._delivery.chat(message.chat), self._delivery.prefix(message.chat)
+        traits = self._places.traits(message.chat)
+        prefix = traits.command
         match line.name:
             case "start":
                 text = words("welcome", language, prefix=prefix)
             case "help":
-                also = chat.traits.also if chat else ""
-                text = commands.help_text(prefix, self._models.speaking, also, language)
+                text = commands.help_text(prefix, self._models.speaking, traits.also, language)
             case "stop":
                 text = await self._stop(message, language)
             case "model":
@@ -115,7 +118,7 @@ class Aside:
                     "whoami",
                     language,
                     name=message.name or message.sender.user,
-                    platform=chat.traits.label if chat else message.chat.platform,
+                    platform=traits.label,
                     user=message.sender.user,
                     access=words("is_admin" if known.admin else "is_allowed", language),
                     kind=words("private_chat" if message.chat.private else "group_chat", language),

@@ -11,12 +11,13 @@ import msgspec
 
 from core import commands
 from core.budget import Budgets, Payer
-from core.delivery import Delivery, Out, space_of
+from core.delivery import Delivery, Out
 from core.errors import ModelError, PieriaError, PromptTooLong, SealError, StoreAway, StoreError, StoreFull
 from core.history import open_block, open_summary, seal_block, seal_summary, with_facts
 from core.mailbox import Begun, Committed, Mailbox
 from core.messages import Button, Message, Partial, Prompt, Reply, Said
 from core.people import People
+from core.places import Places, space_of
 from core.ports import Model, Models
 from core.prompt import build, moment, to_summarise
 from core.records import MESSAGE, Records
@@ -74,6 +75,7 @@ class Conversations:
         people: People,
         mailbox: Mailbox,
         delivery: Delivery,
+        places: Places,
         records: Records,
         models: Models,
         budgets: Budgets,
@@ -86,6 +88,7 @@ class Conversations:
         self._people = people
         self._mailbox = mailbox
         self._delivery = delivery
+        self._places = places
         self._records = records
         self._models = models
         self._budgets = budgets
@@ -104,6 +107,7 @@ class Conversations:
         try:
             box = await self._people.opened(begun.owner)
             messages = tuple(_message.decode(box.open(e.body, MESSAGE)) for e in begun.entries)
+            await self._places.know(messages[-1].chat)
         except (SealError, msgspec.DecodeError):
             # Its owner was forgotten while it waited: nobody may read it, and nobody waits for an answer.
             return await self._mailbox.commit(begun, space="none", begin=more())
@@ -164,7 +168,7 @@ class Conversations:
         pages = Pages(self._mailbox, running, question.box)
         again = begun.again and not pages.shown
         partial = Partial(begun.turn, newest.chat, begun.fence, "", reply_to=newest.message_id, again=again)
-        live = self._delivery.live(begun.lane, partial, pages)
+        live = self._delivery.live(begun, question.box, partial, pages)
         written = Written("")
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(live.run())
@@ -220,7 +224,7 @@ class Conversations:
         except ModelError as error:
             return error.sentence
         except TimeoutError:
-            minutes, prefix = round(self._budget.seconds / 60), self._delivery.prefix(newest.chat)
+            minutes, prefix = round(self._budget.seconds / 60), self._places.traits(newest.chat).command
             return words("too_slow", newest.language or "en", minutes=minutes, prefix=prefix)
         return ""
 
@@ -228,8 +232,7 @@ class Conversations:
         """Whoever wrote pays, also in a group."""
         person = begun.owner
         if not newest.chat.private:
-            chat = self._delivery.chat(newest.chat)
-            trusted = chat is not None and chat.traits.trusted
+            trusted = self._places.traits(newest.chat).trusted
             known = await self._people.meet(newest.sender, trusted=trusted, vouched=newest.vouched)
             person = known.person or begun.owner
         return Payer(person, newest.chat, begun.now, newest.zone or self._zone, newest.language or "en")
@@ -251,12 +254,11 @@ class Conversations:
 
     def _prompt(self, model: Model, question: Question, blocks: list[Block], window: int) -> Prompt:
         begun, newest, said = question.running.begun, question.newest, question.said
-        chat = self._delivery.chat(newest.chat)
         tools = self._tools.specs
         if model.can("small"):
             tools = self._tools.fitting(" ".join(s.text for s in said))
         return build(
-            hint=chat.traits.hint if chat else "",
+            hint=self._places.traits(newest.chat).hint,
             group=not newest.chat.private,
             summary=open_summary(question.box, begun.context),
             blocks=blocks,
@@ -272,10 +274,11 @@ class Conversations:
         self, running: Running, box: Box, messages: tuple[Message, ...], written: Written, *, more: Callable[[], bool]
     ) -> Committed | None:
         begun, newest = running.begun, messages[-1]
-        chat = self._delivery.chat(newest.chat)
+        traits = self._places.traits(newest.chat)
+        here = self._delivery.holds(newest.chat)
         text = written.text
         first = begun.conversation == 0 and begun.total == 0 and bool(written.block)
-        if first and chat and not chat.traits.stored and self._models.remark:
+        if first and not traits.stored and self._models.remark:
             text += "\n\n" + self._models.remark
         reply = Reply(
             begun.turn,
@@ -296,7 +299,7 @@ class Conversations:
                     begun,
                     space=space,
                     reply=sealed,
-                    sending=chat is not None,
+                    sending=here,
                     block=seal_block(box, written.block) if written.block else b"",
                     replace=written.replace,
                     changes=written.changes,
@@ -313,11 +316,11 @@ class Conversations:
             except (StoreAway, StoreFull) as error:
                 log.warning("a finished turn waits for the store: %s", error.sentence)
                 await asyncio.sleep(PATIENCE)
-        if chat is not None:
+        if here:
             self._delivery.deliver(Out(begun.lane, committed.outbox, reply))
-            if chat.traits.stored and written.block and newest.chat.private:
-                person = begun.owner
-                self._later(self._records.note(newest.chat, begun.lane, person, written.block[0].text, committed.now))
+        if traits.stored and written.block and newest.chat.private:
+            person = begun.owner
+            self._later(self._records.note(newest.chat, begun.lane, person, written.block[0].text, committed.now))
         if written.window and begun.lane.id not in self._summarising:
             older = self._to_summarise(begun, box, written)
             if older:

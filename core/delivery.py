@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
+from core.channels import Channels
 from core.errors import (
     ChatBusy,
     ChatError,
@@ -27,12 +28,16 @@ from core.errors import (
     StoreFull,
     traced,
 )
+from core.holding import Holding
 from core.keys import Lane
-from core.mailbox import Mailbox
+from core.mailbox import Begun, Mailbox
 from core.messages import ChatRef, Partial, Reply
 from core.pace import Pace
+from core.places import space_of
 from core.ports import Chat, Part
+from core.relay import SHOWN, Marks, Mirrors, Relay
 from core.running import Pages
+from core.seal import Box
 from core.words import words
 
 log = logging.getLogger(__name__)
@@ -54,22 +59,39 @@ OLD = 15 * 60 * 1000
 
 
 class Out(msgspec.Struct, frozen=True):
-    """A reply on its way: `outbox` is its entry, `doubtful` that another process may have begun to send it."""
+    """A reply on its way: `outbox` is its entry, `doubtful` that another process may have begun to send it, `far` that
+    another process committed it.
+    """
 
     lane: Lane
     outbox: str
     reply: Reply
     doubtful: bool = False
+    far: bool = False
+
+
+class _Lost(Exception):
+    """Another process delivers here now."""
 
 
 class Delivery:
     """The last mile to the platforms that this process holds."""
 
-    def __init__(self, mailbox: Mailbox, spawn: Callable[[Coroutine[None, None, None]], None], pace: Pace) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+        pace: Pace,
+        holding: Holding,
+        channels: Channels,
+    ) -> None:
         self._mailbox = mailbox
         self._pace = pace
         self._spawn = spawn
-        self._chats: dict[tuple[str, str], Chat] = {}
+        self._holding = holding
+        self._channels = channels
+        self.mirrors = Mirrors(mailbox, self._mirrored, spawn)
+        self._chats: dict[str, Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
         self._failed: dict[str, int] = {}
@@ -80,29 +102,57 @@ class Delivery:
         self._idle.set()
 
     def join(self, chat: Chat) -> None:
-        """A platform is held by this process."""
-        self._chats[chat.platform, chat.space] = chat
+        """This process delivers for an account of ours from now on."""
+        self._chats[f"{chat.platform}:{chat.space}"] = chat
+        if not self._ending.is_set():
+            self._left.clear()
+
+    def part(self, space: str) -> None:
+        """Another process delivers for it from now on."""
+        self._chats.pop(space, None)
 
     def chat(self, ref: ChatRef) -> Chat | None:
-        """The adapter of a place, where this process holds it."""
-        return self._chats.get((ref.platform, ref.space))
+        """The adapter of a place, where this process delivers there."""
+        chat = self._chats.get(space_of(ref))
+        return chat if chat and (chat.traits.stored or self._holding.holds(space_of(ref))) else None
 
-    def live(self, lane: Lane, partial: Partial, pages: Pages) -> "Live":
-        """The previews of one turn."""
-        return Live(self.chat(partial.chat), partial, pages, self._pace, lambda: lane.id in self._queues)
+    def live(self, begun: Begun, box: Box, partial: Partial, pages: Pages) -> "Live | Relay":
+        """The previews of one turn, also where another process shows them."""
+        chat = self.chat(partial.chat)
+        if chat is None:
+            return Relay(self._channels, begun, box, partial, pages.shown)
+        return self._live(chat, begun.lane, partial, pages)
 
-    def prefix(self, ref: ChatRef) -> str:
-        """How commands are typed in a place."""
+    def _mirrored(self, lane: Lane, partial: Partial, marks: Marks) -> "Live":
+        return self._live(self._held(partial.chat), lane, partial, marks)
+
+    def _live(self, chat: Chat, lane: Lane, partial: Partial, pages: Pages | Marks) -> "Live":
+        return Live(
+            chat,
+            partial,
+            pages,
+            self._pace,
+            behind=lambda: lane.id in self._queues,
+            held=lambda: self.holds(partial.chat),
+        )
+
+    def _held(self, ref: ChatRef) -> Chat:
         chat = self.chat(ref)
-        return chat.traits.command if chat else "/"
+        if chat is None:
+            raise _Lost
+        return chat
+
+    def unsure(self, ref: ChatRef, at: int) -> bool:
+        """Whether another process may have shown something of a turn that began at this time (ms)."""
+        return at < self._holding.since(space_of(ref))
 
     def spaces(self) -> list[str]:
-        """The accounts of ours that this process holds, as keys name them."""
-        return [f"{platform}:{space}" for platform, space in self._chats]
+        """The accounts of ours that this process delivers for, as keys name them."""
+        return list(self._chats)
 
     def holds(self, ref: ChatRef) -> bool:
         """Whether this process delivers to a place."""
-        return (ref.platform, ref.space) in self._chats
+        return self.chat(ref) is not None
 
     def on_way(self, turn: str) -> bool:
         """Whether this process is delivering the reply of a turn already. (Ids of outbox entries repeat across shards.)"""
@@ -137,8 +187,10 @@ class Delivery:
                 if lane not in self._left:
                     await self._send(out)
                     self._failed.pop(out.reply.turn, None)
-                elif not out.doubtful:
+                elif self._ending.is_set() and not (out.doubtful or out.far):
                     await self._note(out, {"0": UNSENT})
+            except _Lost:  # whoever delivers here now finds it in the outbox, and all that follows it
+                self._left.add(lane)
             except ChatUnreachable as error:  # the program ends, and the next one finds all of it in the outbox
                 log.warning("delivery to %s: %s", out.reply.chat.platform, error.sentence)
                 self._left.add(lane)
@@ -167,21 +219,15 @@ class Delivery:
             del self._failed[turn]
 
     async def _send(self, out: Out) -> None:
-        chat = self._chats[out.reply.chat.platform, out.reply.chat.space]
-        reply = out.reply
-        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful else {}
-        if out.doubtful and not reply.shown:
-            reply = msgspec.structs.replace(reply, again=True)
-        if out.doubtful and _age(reply) > OLD and not any(fate not in (SENDING, UNSENT) for fate in known.values()):
-            reply = msgspec.structs.replace(reply, text=f"{words('held_up')}\n\n{reply.text}")
-        parts = chat.parts(reply)
+        reply, known = await self._settled(out)
+        parts = self._held(reply.chat).parts(reply)
         done: dict[str, str] = {}
         for number, part in enumerate(parts):
             name = str(number)
             doubt = known.get(name)
             if doubt is not None and doubt not in (SENDING, UNSENT):
                 continue  # an earlier process got this part through
-            if number or out.doubtful:
+            if number or out.doubtful or out.far:
                 await self._note(out, {**done, name: SENDING})
                 done = {}
             try:
@@ -199,6 +245,24 @@ class Delivery:
                 raise
         await self._note(out, done, out.outbox)
 
+    async def _settled(self, out: Out) -> tuple[Reply, dict[str, str]]:
+        """The reply with all that is known of what people see of it already, and the fate of its parts."""
+        reply, shown = out.reply, None
+        if out.far:
+            self._held(reply.chat)
+            shown = await self.mirrors.end(reply.turn)
+        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or (out.far and shown is None) else {}
+        kept = known.pop(SHOWN, "")
+        doubt = out.doubtful
+        if out.far:
+            doubt = doubt or (shown is None and (reply.again or self.unsure(reply.chat, reply.at)))
+            reply = msgspec.structs.replace(reply, shown=reply.shown or shown or kept, again=False)
+        if doubt and not reply.shown:
+            reply = msgspec.structs.replace(reply, again=True)
+        if out.doubtful and _age(reply) > OLD and not any(fate not in (SENDING, UNSENT) for fate in known.values()):
+            reply = msgspec.structs.replace(reply, text=f"{words('held_up')}\n\n{reply.text}")
+        return reply, known
+
     async def _note(self, out: Out, parts: dict[str, str], outbox: str = "") -> None:
         """Note the fate of parts. While the store is away it is kept in mind, or people would see them again."""
         while True:
@@ -211,11 +275,11 @@ class Delivery:
                 return
 
     async def _part(self, reply: Reply, part: Part, number: int, *, last: bool, in_doubt: bool) -> str:
-        chat = self._chats[reply.chat.platform, reply.chat.space]
         key = f"{reply.turn}:{number}"
         edit = reply.shown if number == 0 else ""
         tries, plain, arrived = 0, part, in_doubt
         while True:
+            chat = self._held(reply.chat)
             try:
                 if in_doubt and not edit:
                     if chat.traits.readback == "lookup" and (found := await chat.find(reply, key)):
@@ -225,6 +289,7 @@ class Delivery:
                         in_doubt = False
                 if wait := await self._pace.final(chat.traits, reply.chat):
                     await self._pause(wait, arrived=arrived)
+                    chat = self._held(reply.chat)
                 return await chat.send(reply, part, key=key, edit=edit, last=last)
             except ChatBusy as error:
                 await self._pace.hold(chat.traits, reply.chat, error.retry_after)
@@ -256,21 +321,28 @@ class Live:
     """
 
     def __init__(
-        self, chat: Chat | None, partial: Partial, pages: Pages, pace: Pace, behind: Callable[[], bool]
+        self,
+        chat: Chat,
+        partial: Partial,
+        pages: Pages | Marks,
+        pace: Pace,
+        *,
+        behind: Callable[[], bool],
+        held: Callable[[], bool],
     ) -> None:
-        """`chat` is None where another process holds the platform: then nothing is shown from here. `behind` says whether an
-        earlier reply of the lane is still on its way: a preview that made a message now would stand above it for ever.
+        """`behind` says whether an earlier reply of the lane is still on its way: a preview that made a message now would stand
+        above it for ever. `held` says whether we deliver here still: a preview must not come over another process' final.
         """
         self._behind = behind
+        self._held = held
         self._chat = chat
         self._pace = pace
         self._partial = partial
         self._pages = pages
-        traits = chat.traits if chat else None
         private = partial.chat.private
-        self._every = (traits.preview_every if private else traits.preview_group_every) if traits else 1.0
+        self._every = chat.traits.preview_every if private else chat.traits.preview_group_every
         self._delay = 0.05 if private else 0.4
-        self._from = traits.preview_from if traits else 1
+        self._from = chat.traits.preview_from
         self._text = ""
         self._doing = ""
         self._seen: Partial | None = None
@@ -288,8 +360,6 @@ class Live:
 
     async def run(self) -> None:
         """Show until cancelled; a call that is under way is finished first, so that nothing overtakes the final."""
-        if self._chat is None:
-            return
         typing = asyncio.create_task(self._typing(self._chat))
         try:
             while True:
@@ -327,7 +397,7 @@ class Live:
     async def _preview(self, chat: Chat, partial: Partial) -> float:
         """Seconds until the next one."""
         try:
-            if not await self._pace.partial(chat.traits, partial.chat):
+            if not (self._held() and await self._pace.partial(chat.traits, partial.chat)):
                 self._changed.set()  # what was not shown now is shown later, also when nothing is added to it
                 return self._every
             shown = await chat.preview(partial, self.shown)
@@ -354,11 +424,6 @@ class Live:
             except Exception as error:  # noqa: BLE001 - nor must this
                 log.error("typing failed: %s", traced(error))  # noqa: TRY400 - as above
             await asyncio.sleep(TYPING_EVERY)
-
-
-def space_of(chat: ChatRef) -> str:
-    """The name of one account of ours in keys."""
-    return f"{chat.platform}:{chat.space}"
 
 
 def _age(reply: Reply) -> float:

@@ -1,7 +1,8 @@
 """The one path of a message: accept it once and durably, wake its lane, play the turn, deliver the reply.
 
 `accept` is what adapters call; it returns when the event is safe. Everything else runs in the background of `run`:
-turns, previews, deliveries, lease renewal, the sweeper, and the recovery of what an earlier process left behind.
+turns, previews, deliveries, lease renewal, the sweeper, and the recovery of what an earlier process left behind. A process
+may serve platforms, play turns, or both; what one needs of another it finds in the store, and hears of over a channel.
 """
 
 import asyncio
@@ -10,23 +11,26 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 
 import msgspec
-from redis.exceptions import RedisError
 
-from core import commands
+from core import commands, relay
 from core.aside import Aside
 from core.budget import Budgets, Limit
+from core.channels import Channels
 from core.conversation import REPLY, Conversations, encode
 from core.delivery import Delivery, Out
 from core.errors import ChatError, PieriaError, SealError, StoreError, traced
-from core.keys import NEWS, Lane, lane_keys
+from core.holding import Holding
+from core.keys import NEWS, Lane, lane_keys, tags
 from core.limits import Limits
-from core.mailbox import Begun, Entry, Mailbox, Rules
+from core.mailbox import Begun, Entry, Mailbox, Outgoing, Rules
 from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
 from core.notes import SPACE, Notes
 from core.pace import Pace
 from core.people import Known, People
+from core.places import Places
 from core.ports import Chat, Models, Rate, Wakeups
 from core.records import MESSAGE, Records
 from core.running import Running
@@ -42,6 +46,8 @@ MOST_PAUSE = 60.0
 """Seconds until a platform that broke again and again is tried once more."""
 DRAIN = 30.0
 """Seconds that running turns get to finish when the program ends."""
+YOUNG = 10.0
+"""Seconds in which a process that committed a reply sends it itself: nobody else looks at it meanwhile."""
 
 _reply = msgspec.msgpack.Decoder(Reply)
 
@@ -59,14 +65,16 @@ class Engine:
         wakeups: Wakeups,
         worker: str,
         rules: Rules | None = None,
+        holding: Holding | None = None,
         slots: int = 256,
         zone: str = "UTC",
         paced: bool = False,
         rate: Rate | None = None,
         budget: tuple[Limit, ...] = (),
     ) -> None:
-        """`worker` names this process among those of the store; `slots` turns run side by side; `paced` keeps the platforms'
-        limits of sending; `rate` bounds a person's turns, `budget` what models may cost.
+        """`worker` names this process among those of the store; `holding` says which accounts of ours are this process', where
+        others serve them too; `slots` turns run side by side, 0: others play them; `paced` keeps the platforms' limits of
+        sending; `rate` bounds a person's turns, `budget` what models may cost.
         """
         self._store = store
         self._people = people
@@ -75,12 +83,17 @@ class Engine:
         self._mailbox = Mailbox(store, worker, rules or Rules())
         self._limits = Limits(store, people, rate)
         self.records = Records(store, people, self._mailbox)
-        self.delivery = Delivery(self._mailbox, self._spawn, Pace(store, people, on=paced))
+        self._holding = holding or Holding(store, worker, self._mailbox.rules.lease)
+        self._channels = Channels(store)
+        self._places = Places(store)
+        pace = Pace(store, people, on=paced)
+        self.delivery = Delivery(self._mailbox, self._spawn, pace, self._holding, self._channels)
         budgets = Budgets(store, people, budget)
         self._conversations = Conversations(
             people=people,
             mailbox=self._mailbox,
             delivery=self.delivery,
+            places=self._places,
             records=self.records,
             models=models,
             budgets=budgets,
@@ -92,26 +105,44 @@ class Engine:
         self._spawned: set[asyncio.Task[None]] = set()
         self.off: dict[str, str] = {}
         """Platforms that only the operator can help, and how."""
-        self._unjoined: list[Chat] = []
-        """Platforms whose account of ours is not known yet."""
+        self.waits: dict[str, str] = {}
+        """Platforms that another process serves, of which only one may; and which."""
+        self._chats: list[Chat] = []
+        self._met: set[str] = set()
+        """Platforms whose account of ours was known when we last looked."""
+        self._joining = asyncio.Lock()
+        self._receiving: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Running] = {}
         self._still = asyncio.Event()
         self._still.set()
         self._closing = False
-        self._aside = Aside(people, self._mailbox, self.delivery, models, budgets, running=self._running)
+        self._aside = Aside(
+            people=people,
+            mailbox=self._mailbox,
+            delivery=self.delivery,
+            places=self._places,
+            models=models,
+            budgets=budgets,
+            running=self._running,
+        )
 
     async def run(self, chats: list[Chat], stop: asyncio.Event) -> None:
         """Serve these platforms until `stop`; then take nothing new, let running turns finish, hand the others back."""
-        self._unjoined = list(chats)
+        self._chats = list(chats)
+        for chat in chats:
+            self._places.serve(chat)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            await self._join()
+            await self._channels.hear((NEWS,), self._news, partial(self._people.forget_near, ""))
+            if self._slots and not self._holding.alone:
+                await self._channels.hear(tuple(f"{tag}:ctl" for tag in tags()), self._halt, lambda: None)
+            await self._hold()
             work = [
-                tasks.create_task(self._wakeups.serve(self.drain)),
+                tasks.create_task(self._channels.run()),
+                tasks.create_task(self._wakeups.serve(self.drain if self._slots else None)),
                 tasks.create_task(self._every(self._mailbox.rules.lease / 3000, self._renew)),
-                tasks.create_task(self._every(1.0, self._sweep)),
+                tasks.create_task(self._every(1.0, self._look)),
                 tasks.create_task(self._every(30.0, self._recover)),
-                tasks.create_task(self._listen()),
             ]
             serving = [tasks.create_task(self._serve(chat)) for chat in chats]
             await stop.wait()
@@ -122,13 +153,14 @@ class Engine:
                 task.cancel()
             await asyncio.wait(ending, timeout=1.0)  # nothing renews a lease any more
             await self._hand_back(left)
+            await self._holding.give_back()
         self._tasks = None
 
     async def accept(self, inbound: Inbound) -> None:
         """Make an event durable, once; a repeated one changes nothing. Raises StoreError when it is not safe."""
         try:
-            if self._unjoined:
-                await self._join()
+            if any(chat.space and chat.platform not in self._met for chat in self._chats):
+                await self._hold()
             await self._take(inbound)
         except StoreError:
             raise
@@ -160,9 +192,8 @@ class Engine:
                 key = "welcome" if inbound.chat.private else "joined"
                 known = await self._meet(inbound.chat, inbound.sender, vouched=inbound.vouched)
                 if known.allowed or not inbound.chat.private:
-                    await self._aside.say(
-                        inbound.chat, inbound.event, known, words(key, prefix=self.delivery.prefix(inbound.chat))
-                    )
+                    text = words(key, prefix=self._places.traits(inbound.chat).command)
+                    await self._aside.say(inbound.chat, inbound.event, known, text)
 
     async def drain(self, lane: str, epoch: int) -> None:
         """Play the turns of a lane that a wake-up names, if they are ours to play."""
@@ -257,52 +288,129 @@ class Engine:
             for running, signal in zip(turns, await self._mailbox.renew([t.begun for t in turns]), strict=True):
                 running.heed(signal)
 
-    async def _sweep(self) -> None:
-        await self._join()
+    async def _look(self) -> None:
+        await self._hold()
         await self._store.measure()
-        await self._renew()  # after the store was away: our own turns are not lost ones
-        for lane, epoch in await self._mailbox.sweep():
-            self._wakeups.wake(lane, epoch)
+        if self._slots:
+            await self._renew()  # after the store was away: our own turns are not lost ones
+            for lane, epoch in await self._mailbox.sweep():
+                self._wakeups.wake(lane, epoch)
 
-    async def _join(self) -> None:
-        """Take up accounts of ours as soon as they are known. What their outboxes hold was left by a process that ended."""
-        for chat in [chat for chat in self._unjoined if chat.space]:
-            left = await self._left(f"{chat.platform}:{chat.space}", older=0.0)
-            if chat in self._unjoined:  # nobody else was quicker
-                self._unjoined.remove(chat)
-                self.delivery.join(chat)
-                for out in left:
-                    self.delivery.deliver(out)
-                await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
+    async def _halt(self, told: bytes) -> None:
+        """Another process heard /stop."""
+        running = self._running.get(told[:32].decode())
+        if running is not None and running.begun.fence == int(told[32:]):
+            running.halt()
 
-    async def _recover(self, older: float = 10.0) -> None:
-        """Deliver what was committed and never delivered, because the store was away; spare what is being committed."""
+    async def _news(self, told: bytes) -> None:
+        """Another process changed an account or an owner."""
+        self._people.forget_near(told.decode())
+
+    # Accounts of ours
+
+    async def _hold(self) -> None:
+        """Deliver for the accounts of ours that are known and free; leave those that another process took."""
+        async with self._joining:
+            for chat in self._chats:
+                if not chat.space:
+                    continue
+                space = f"{chat.platform}:{chat.space}"
+                ours = chat.traits.stored or await self._holding.take(space)
+                joined = space in self.delivery.spaces()
+                if ours and not joined:
+                    await self._join(chat, space)
+                elif joined and not ours:
+                    await self._part(chat, space)
+                self._met.add(chat.platform)
+
+    async def _join(self, chat: Chat, space: str) -> None:
+        """Deliver for an account from now on. What its outboxes hold was left by a process that ended."""
+        left = await self._left(space, young=True)
+        if not self._holding.alone:
+            await self._places.tell(chat)
+            outboxes, partials = _channels(space)
+            lost = partial(self._spawn_left, space)
+            await self._channels.hear(outboxes, partial(self._committed, space), lost)
+            await self._channels.hear(partials, self._grown, lambda: None)
+        self.delivery.join(chat)
+        for out in left:
+            self.delivery.deliver(out)
+        await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
+
+    async def _part(self, chat: Chat, space: str) -> None:
+        """Another process took the account, while this one stood still or was cut off."""
+        log.warning("%s is served by another process now: %s", chat.traits.label, self._holding.others.get(space, ""))
+        self.delivery.part(space)
+        for channels in _channels(space):
+            await self._channels.leave(channels)
+        if chat.traits.sole and (receiving := self._receiving.get(chat.platform)):
+            receiving.cancel()
+
+    async def _committed(self, space: str, told: bytes) -> None:
+        """Another process has put a reply into an outbox of ours (core/scripts/mailbox.lua, put)."""
+        lane, turn, owner, outbox = (told[a:b].decode().rstrip() for a, b in ((0, 32), (32, 64), (64, 96), (96, 136)))
+        waiting = Outgoing(outbox, lane_keys(lane), owner, turn, told[136:], sending=False)
+        if not self.delivery.on_way(turn) and (out := await self._opened(space, waiting, doubtful=False)):
+            self.delivery.deliver(out)
+
+    async def _grown(self, told: bytes) -> None:
+        """A reply grows in another process."""
+        grown = relay.read(told)
+        growing = relay.opened(grown, await self._people.opened(grown.owner))
+        if self.delivery.holds(growing.chat) and not self.delivery.on_way(growing.turn):
+            unsure = growing.again or self.delivery.unsure(growing.chat, grown.at)
+            await self.delivery.mirrors.show(lane_keys(grown.lane), growing, grown.shown, unsure=unsure)
+
+    async def _recover(self, *, young: bool = False) -> None:
+        """Deliver what was committed and never delivered, because the store was away."""
+        if self._slots and not self._holding.alone:
+            await self._places.learn()
         for space in self.delivery.spaces():
-            for out in await self._left(space, older):
-                self.delivery.deliver(out)
+            await self._deliver_left(space, young=young)
 
-    async def _left(self, space: str, older: float) -> list[Out]:
-        """Replies in the outboxes of an account of ours, committed more than `older` seconds ago."""
+    def _spawn_left(self, space: str) -> None:
+        self._spawn(self._deliver_left(space))
+
+    async def _deliver_left(self, space: str, *, young: bool = False) -> None:
+        for out in await self._left(space, young=young):
+            self.delivery.deliver(out)
+
+    async def _left(self, space: str, *, young: bool) -> list[Out]:
+        """Replies in the outboxes of an account of ours; without `young` those are spared that their own process is about to
+        send.
+        """
         found = []
         for waiting in await self._mailbox.outbox(space):
-            if self.delivery.on_way(waiting.turn) or waiting.age() < older:
+            if self.delivery.on_way(waiting.turn) or (waiting.sending and not young and waiting.age() < YOUNG):
                 continue
-            try:
-                box = await self._people.opened(waiting.owner)
-                reply = _reply.decode(box.open(waiting.reply, REPLY))
-            except (SealError, msgspec.DecodeError):
-                await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
-                continue
-            found.append(Out(waiting.lane, waiting.id, reply, doubtful=True))
+            if out := await self._opened(space, waiting, doubtful=True):
+                found.append(out)
         return found
+
+    async def _opened(self, space: str, waiting: Outgoing, *, doubtful: bool) -> Out | None:
+        try:
+            box = await self._people.opened(waiting.owner)
+            reply = _reply.decode(box.open(waiting.reply, REPLY))
+        except (SealError, msgspec.DecodeError):
+            await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
+            return None
+        return Out(waiting.lane, waiting.id, reply, doubtful=doubtful, far=not waiting.sending)
 
     async def _serve(self, chat: Chat) -> None:
         """Serve a platform; one that broke begins again, one that only the operator can help is off."""
         pause = 1.0
         while True:
+            if chat.traits.sole:
+                await self._turn_to_receive(chat)
             begun = time.monotonic()
+            receiving = asyncio.ensure_future(chat.serve(self.accept, commands.commands()))
+            self._receiving[chat.platform] = receiving
             try:
-                await chat.serve(self.accept, commands.commands())
+                await receiving
+            except asyncio.CancelledError:
+                if _cancelled():
+                    raise
+                continue  # another process receives now
             except ChatError as error:
                 log.error("%s is off: %s", chat.traits.label, error.sentence)  # noqa: TRY400 - the sentence says all
                 self.off[chat.platform] = error.sentence
@@ -314,18 +422,19 @@ class Engine:
             pause = 1.0 if time.monotonic() - begun > MOST_PAUSE else min(pause * 2, MOST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
-    async def _listen(self) -> None:
-        """Hear of changes that other processes made to accounts."""
-        while True:
-            try:
-                async with self._store.redis.pubsub() as pubsub:
-                    await pubsub.subscribe(NEWS)
-                    async for item in pubsub.listen():
-                        if item["type"] == "message":
-                            self._people.forget_near(item["data"].decode())
-            except (RedisError, OSError):  # a lost connection: what changed meanwhile is unknown
-                self._people.forget_near("")
-                await asyncio.sleep(1.0)
+    async def _turn_to_receive(self, chat: Chat) -> None:
+        """Wait while another process receives for this account of ours."""
+        space, patience = f"{chat.platform}:{chat.space}", self._mailbox.rules.lease / 1000 + 2.0
+        begun = time.monotonic()
+        while not self._holding.holds(space):
+            # one that was killed holds its lease for a while
+            if (other := self._holding.others.get(space)) and time.monotonic() - begun > patience:
+                sentence = words("another_receives", other=other.partition(" (")[0])
+                if self.waits.get(chat.platform) != sentence:
+                    log.warning("%s: %s", chat.traits.label, sentence)
+                self.waits[chat.platform] = sentence
+            await asyncio.sleep(0.1)
+        self.waits.pop(chat.platform, None)
 
     @staticmethod
     async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -377,9 +486,19 @@ class Engine:
             log.error("a turn, or work behind one, failed: %s", traced(error))  # noqa: TRY400 - as above
 
     async def _meet(self, chat: ChatRef, account: Account, *, vouched: bool = False) -> Known:
-        adapter = self.delivery.chat(chat)
-        trusted = adapter is not None and adapter.traits.trusted
+        trusted = self._places.traits(chat).trusted
         return await self._people.meet(account, trusted=trusted, vouched=vouched)
 
     def _lane(self, chat: ChatRef) -> Lane:
         return lane_keys(self._people.lane(chat))
+
+
+def _channels(space: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of an account of ours: of replies that are ready, and of replies that grow."""
+    return tuple(f"{tag}:out:{space}" for tag in tags()), tuple(f"{tag}:part:{space}" for tag in tags())
+
+
+def _cancelled() -> bool:
+    """Whether it is we who are to end, and not only what we wait for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -50,6 +50,13 @@ TABLE = (
         "until when a bucket of sends is spent",
     ),
     Kind(
+        "pieria:lease:<space>",
+        "string",
+        "seconds after it was last renewed",
+        "the process that holds an account of ours",
+    ),
+    Kind("pieria:traits", "hash", "permanent", "account of ours -> what core must know of its platform"),
+    Kind(
         "pieria:rate:{all}:<who>",
         "hash",
         "a minute after the last turn",
@@ -92,8 +99,9 @@ META = "pieria:meta"
 ADMINS = "pieria:admins"
 CLAIM = "pieria:claim"
 CODES = "pieria:codes"
+TRAITS = "pieria:traits"
 NEWS = "pieria:news"
-"""Pub/sub channel: an account or a person changed; caches drop it."""
+"""A channel: an account or a person changed; caches drop it. Other channels are named by `Lane` and by `tags`."""
 
 
 def tag(lane: str) -> str:
@@ -141,6 +149,11 @@ def pace_key(account: str, place: str) -> str:
     return f"pieria:pace:{{{account}}}:{place}"
 
 
+def lease_key(space: str) -> str:
+    """Which process holds an account of ours."""
+    return f"pieria:lease:{space}"
+
+
 def rate_key(who: str) -> str:
     """How often a person or a group had turns; all lie in one slot, for one script takes a place in several."""
     return f"pieria:rate:{{all}}:{who}"
@@ -186,9 +199,18 @@ class Lane(msgspec.Struct, frozen=True):
         """Where a conversation's blocks lie."""
         return f"{self.tag}:h:{self.id}:{conversation}"
 
+    @property
+    def halts(self) -> str:
+        """The channel that tells which turns of the shard are to be stopped."""
+        return f"{self.tag}:ctl"
+
     def outbox(self, space: str) -> str:
-        """The stream of replies of one account of ours."""
+        """The stream of replies of one account of ours; the channel that tells of new ones is called like it."""
         return f"{self.tag}:out:{space}"
+
+    def partials(self, space: str) -> str:
+        """The channel of replies that grow, for whoever holds this account of ours."""
+        return f"{self.tag}:part:{space}"
 
 
 def lane_keys(lane: str) -> Lane:

@@ -120,6 +120,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     owner: str
     turn: str
     reply: bytes
+    sending: bool
+    """The process that committed it sends it itself."""
 
     def age(self) -> float:
         """Seconds since it was committed."""
@@ -231,7 +233,7 @@ class Mailbox:
     async def stop(self, lane: Lane, *, drop: bool) -> tuple[int, int]:
         """Mark the running turn to be stopped; with `drop` forget what waits. Returns (token or 0, dropped messages)."""
         running, dropped = await self._store.run(
-            "stop", (lane.state, lane.mailbox, lane.live), lane.id, int(drop), self.rules.keep
+            "stop", (lane.state, lane.mailbox, lane.live), lane.id, int(drop), self.rules.keep, lane.halts
         )
         return int(running), int(dropped)
 
@@ -292,7 +294,9 @@ class Mailbox:
             pipeline.xrange(f"{tag}:out:{space}")
             for id_, f in (await self._store.execute(pipeline))[0] or ():
                 lane = lane_keys(f[b"l"].decode())
-                waiting.append(Outgoing(id_.decode(), lane, f[b"o"].decode(), f[b"t"].decode(), f[b"r"]))
+                waiting.append(
+                    Outgoing(id_.decode(), lane, f[b"o"].decode(), f[b"t"].decode(), f[b"r"], sending=b"s" in f)
+                )
         return waiting
 
     async def left(self, lane: Lane, space: str, reply: bytes) -> str:

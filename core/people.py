@@ -199,7 +199,7 @@ class People:
         """This account is an admin no more."""
         pipeline = self._store.redis.pipeline(transaction=True)
         pipeline.srem(ADMINS, self.sender(account))
-        pipeline.publish(NEWS, self.sender(account))
+        pipeline.spublish(NEWS, self.sender(account))
         await self._store.execute(pipeline)
         self.forget_near(self.sender(account))
 
@@ -267,7 +267,7 @@ class People:
             pipeline.sadd(ADMINS, name)
             pipeline.delete(CLAIM)
         pipeline.delete(asked_key(name))
-        pipeline.publish(NEWS, name)
+        pipeline.spublish(NEWS, name)
         await self._store.execute(pipeline)
         self.forget_near(name)
 

@@ -52,6 +52,8 @@ class Traits(msgspec.Struct, frozen=True):
     """Of all that one account of ours sends."""
     readback: Literal["key", "lookup", "none"] = "none"
     """How a send in doubt is settled: the platform drops copies by key, it can be looked up, or neither."""
+    sole: bool = False
+    """One process alone may receive, of those that serve the same account of ours."""
     stored: bool = False
     """The platform shows its chats from our own history: a final that nobody receives now is still seen later."""
     trusted: bool = False

@@ -47,7 +47,7 @@ Arg = str | bytes | int
 
 _SCRIPTS = (
     *("accept", "begin", "commit", "due", "edit", "renew", "say", "sent", "step", "stop", "sweep", "summary"),
-    *("admit", "hold", "take", "return", "reserve", "settle"),
+    *("admit", "hold", "take", "return", "reserve", "settle", "lease"),
 )
 
 _KEPT = {"accept", "say", "commit"}

@@ -20,6 +20,10 @@ _TABLE: dict[str, dict[str, str]] = {
         "nothing_runs": "Nothing is running.",
         "nothing_to_retry": "There is nothing to try again yet.",
         "unknown_command": "I do not know the command {command}. `{prefix}help` shows the ones that there are.",
+        "another_receives": (
+            "Another Pieria ({other}) receives for this bot, and only one may: end that one, or let this one stand by. It "
+            "takes over when the other ends."
+        ),
         "admins_only": "Only an admin can do that.",
         "model_now": "This chat speaks with **{model}**.",
         "model_offered": "To change it: {list}.",

@@ -48,6 +48,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What a small local model reads once before anybody asks."""
     arithmetic: str
     """The tool that calculates."""
+    elsewhere: bool = False
+    """Other processes answer: a built-in model is named, and neither fetched nor started."""
 
 
 class Registry:
@@ -213,6 +215,8 @@ class Registry:
 
         plan = self._plan
         wanted = fitting(name)
+        if plan.elsewhere:
+            return self._keep(Hosted(f"{BUILTIN}:{wanted.name}", "", "", self._http))
         self._doing = f"fetching the built-in model {wanted.title}"
 
         def progress(source: str, done: int, total: int) -> None:

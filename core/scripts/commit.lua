@@ -15,11 +15,7 @@ local now = clock()
 redis.call('LTRIM', mb, tonumber(s[4]), -1)
 local id = ''
 if reply ~= '' then
-  id = redis.call('XADD', out, '*', 'o', owner, 'l', lane, 't', turn, 'r', reply)
-  if sending ~= '' then
-    redis.call('HSET', sent, '0', 'sending')
-    redis.call('PEXPIRE', sent, day)
-  end
+  id = put(out, sent, owner, lane, turn, reply, sending, day)
 end
 if block ~= '' then
   if replace == '1' then redis.call('RPOP', h) end

@@ -95,3 +95,16 @@ local function post(c, mb, live, lane, entry, owner, grace, now)
   redis.call('ZADD', live, now + grace, lane)
   return ep
 end
+
+-- Put a sealed reply into the outbox and return its id. A process that sends it itself notes that with it; else whoever
+-- holds the account hears of it, on the channel that is called like the outbox.
+local function put(out, sent, owner, lane, turn, reply, sending, day)
+  if sending ~= '' then
+    redis.call('HSET', sent, '0', 'sending')
+    redis.call('PEXPIRE', sent, day)
+    return redis.call('XADD', out, '*', 'o', owner, 'l', lane, 't', turn, 'r', reply, 's', '1')
+  end
+  local id = redis.call('XADD', out, '*', 'o', owner, 'l', lane, 't', turn, 'r', reply)
+  redis.call('SPUBLISH', out, lane .. turn .. owner .. string.format('%-40s', id) .. reply)
+  return id
+end

@@ -5,8 +5,4 @@ local ev, out, sent = KEYS[1], KEYS[2], KEYS[3]
 local lane, turn, owner, reply, sending = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local seen, day = tonumber(ARGV[6]), tonumber(ARGV[7])
 if not redis.call('SET', ev, '1', 'NX', 'PX', seen) then return {'', 0} end
-if sending ~= '' then
-  redis.call('HSET', sent, '0', 'sending')
-  redis.call('PEXPIRE', sent, day)
-end
-return {redis.call('XADD', out, '*', 'o', owner, 'l', lane, 't', turn, 'r', reply), clock()}
+return {put(out, sent, owner, lane, turn, reply, sending, day), clock()}

@@ -2,7 +2,7 @@
 -- STOP: mark the running turn to be stopped and, where asked, drop what waits behind it. Returns token (0: nothing
 -- runs) and the number of dropped messages.
 local c, mb, live = KEYS[1], KEYS[2], KEYS[3]
-local lane, drop, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local lane, drop, keep, halts = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local s = redis.call('HMGET', c, 'st', 'fen', 'take', 'turn')
 local head = redis.call('LINDEX', mb, 0)
 local running = 0
@@ -11,6 +11,7 @@ if head and s[4] == string.sub(head, 1, 32) then
   running = tonumber(s[2])
   begun = tonumber(s[3])
   redis.call('HSET', c, 'stop', running)
+  redis.call('SPUBLISH', halts, lane .. running)
 end
 local dropped = 0
 if drop == '1' then

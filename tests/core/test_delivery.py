@@ -79,7 +79,7 @@ async def test_a_reply_that_went_out_while_the_store_is_away_is_not_sent_again(
         await wait_until(lambda: "a delivered reply waits for the store" in caplog.text, 15.0)
         await line.up()
         await s.engine.delivery.settled()
-        await s.engine._recover(older=0.0)
+        await s.engine._recover(young=True)
         await s.engine.delivery.settled()
         assert board.read() == ["You said: hello"]
 
@@ -100,7 +100,7 @@ async def test_a_platform_that_fails_for_ever_is_not_tried_for_ever_and_the_log_
         await s.replies(1)
         for _ in range(5):
             await s.engine.delivery.settled()
-            await s.engine._recover(older=0.0)
+            await s.engine._recover(young=True)
         assert len(s.board.read()) == 3
         assert not await s.engine._mailbox.outbox("stage:bot")
         assert not s.engine.delivery._failed
@@ -167,7 +167,7 @@ async def test_an_error_that_names_no_reason_is_tried_again_at_the_next_look(sto
         await s.say("hello")
         await wait_until(lambda: not board.fails)
         await s.engine.delivery.settled()
-        await s.engine._recover(older=0.0)
+        await s.engine._recover(young=True)
         assert await s.replies(1) == ["You said: hello"]
         await s.engine.delivery.settled()
         assert not s.engine.delivery._failed

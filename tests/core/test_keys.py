@@ -26,6 +26,8 @@ def test_every_name_that_the_program_builds_stands_in_the_table_once():
         keys.asked_key(LANE): "pieria:asked:<account>",
         keys.note_key(LANE): "pieria:note:<note>",
         keys.pace_key(LANE, LANE): "pieria:pace:{<account>}:<lane>",
+        keys.lease_key("telegram:1"): "pieria:lease:<space>",
+        keys.TRAITS: "pieria:traits",
         keys.rate_key(LANE): "pieria:rate:{all}:<who>",
         keys.spent_key(LANE, "202611"): "pieria:spent:{all}:<who>:<n>",
         keys.held_key(LANE): "pieria:held:{all}:<who>",
@@ -67,6 +69,7 @@ def test_a_kind_that_holds_what_people_said_ends_by_itself_or_by_delivery():
         "pieria:key:<owner>",
         "pieria:account:<account>",
         "pieria:admins",
+        "pieria:traits",
         "{t}:dead",
     }
 

@@ -83,5 +83,5 @@ async def test_what_is_kept_near_of_a_forgotten_owner_is_dropped_by_the_news(sto
         await s.say("hello")
         await s.replies(1)
         owner = (await s.people.meet(ADA, trusted=True)).person
-        await wait_until(lambda: store.redis.publish("pieria:news", owner))
+        await wait_until(lambda: store.redis.spublish("pieria:news", owner))
         await wait_until(lambda: owner not in s.people._ring._near)

@@ -50,10 +50,10 @@ class Program:
         self._process.kill()
         await self._process.wait()
 
-    async def stop(self, seconds: float = 40.0) -> int:
-        """Ctrl-C, and wait for the end."""
+    async def stop(self, seconds: float = 40.0, number: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C, or another signal, and wait for the end."""
         if self._process.returncode is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(number)
         async with asyncio.timeout(seconds):
             return await self._process.wait()
 
@@ -65,10 +65,10 @@ class Program:
 
 
 @asynccontextmanager
-async def running(settings: dict[str, str], module: str = "bots") -> AsyncIterator[Program]:
+async def running(settings: dict[str, str], *arguments: str, module: str = "bots") -> AsyncIterator[Program]:
     """`pieria run` with these settings; stopped in order at the end, where it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, "run"),
+        *(sys.executable, "-m", module, "run", *arguments),
         cwd=ROOT,
         env=settings,
         stdin=asyncio.subprocess.DEVNULL,

@@ -67,6 +67,7 @@ class Telegram:
         chat_rate=Rate(1.0, 3),
         group_rate=Rate(3.0, 5),
         account_rate=Rate(1 / 30, 30),
+        sole=True,
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Telegram:
         self._postbox = Postbox(self._client)
         self._previews = Previews(self._postbox)
         self._secret = webhook_secret if public_url else ""
+        if self._secret:  # any number of processes may receive
+            self.traits = msgspec.structs.replace(self.traits, sole=False)
         self._path = f"/telegram/{self._client.space}"
         self._address = public_url.rstrip("/") + self._path
         self._polling: Polling | None = None
