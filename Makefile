@@ -5,13 +5,14 @@
 #   make install   the bootstrap alone: .venv/bin/pieria is the program
 #   make test      all tests, in parallel; LONG=1 adds the long forms
 #   make chaos     a minute of kills and pauses in front of three platforms, counted; LONG=1 takes longer, SEED=n repeats
+#   make bench     a bare bot and ours side by side, with goals; ONLY=load,max runs some scenarios, LONG=1 takes longer
 #   make check     format, lint, types, import contracts, internal links
 
 PYTHON ?= python3
 VENV := .venv
 INPUTS := uv.lock pyproject.toml deploy/bootstrap.py
 
-.PHONY: run chat install test chaos check
+.PHONY: run chat install test chaos bench check
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := run
@@ -29,6 +30,9 @@ test: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.chaos
+
+bench: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.load
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check --quiet .

@@ -1,0 +1,134 @@
+"""The bots as programs: each in processes of its own on the bots' core, started as its user starts it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from tests.load.course import Course, course
+from tests.load.plan import BOT_CORE, LOAD_CORE
+from tests.load.tree import Tree
+from tests.stories.program import environment
+
+HERE = Path(__file__).parent
+"""-P: our telegram.py is not the library of this name."""
+PIERIA = (sys.executable, str(Path(sys.executable).with_name("pieria")))
+BARE = (sys.executable, "-P", str(HERE / "bare.py"))
+NOBODY = (sys.executable, "-P", str(HERE / "nobody.py"))
+
+FREE = {"PIERIA_ACCESS": "open", "PIERIA_RATE": "off", "PIERIA_SEND_LIMITS": "off"}
+"""The settings of ours where no limits are measured."""
+LIMITED = {"PIERIA_ACCESS": "open"}
+
+
+@dataclass(slots=True, eq=False)
+class Program:
+    """One process that was started, and what it printed."""
+
+    process: asyncio.subprocess.Process
+    began: float
+    output: bytearray = field(default_factory=bytearray)
+    reading: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            await asyncio.wait_for(self.process.wait(), 40.0)
+        except TimeoutError:
+            self.process.kill()
+        if self.reading:
+            await self.reading
+
+
+@dataclass(slots=True, eq=False)
+class Bot:
+    """A bot that runs on its course."""
+
+    name: str
+    course: Course
+    programs: list[Program]
+    tree: Tree
+
+    @property
+    def first_poll(self) -> float:
+        """Seconds from its start to its first request for updates."""
+        return self.course.telegram.polled.result() - self.programs[-1].began
+
+    @property
+    def problems(self) -> list[str]:
+        """What it did that no server takes, and what it printed of failures."""
+        printed = b"".join(bytes(program.output) for program in self.programs).decode()
+        wrong = [line for line in printed.splitlines() if "Traceback" in line or " ERROR " in line]
+        return [*self.course.record.problems, *wrong]
+
+
+async def start(command: tuple[str, ...], settings: dict[str, str], folder: Path) -> Program:
+    """Start a program in a folder, pinned with all that it will start."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    began = monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=environment(folder / "data", **settings),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=lambda: os.sched_setaffinity(0, {BOT_CORE}),
+    )
+    program = Program(process, began)
+
+    async def read() -> None:
+        assert process.stdout is not None
+        while data := await process.stdout.read(65536):
+            program.output += data
+
+    program.reading = asyncio.create_task(read())
+    return program
+
+
+@asynccontextmanager
+async def bot(
+    name: str,
+    command: tuple[str, ...],
+    folder: Path,
+    settings: dict[str, str] | None = None,
+    *,
+    limits: bool = False,
+    more: int = 0,
+) -> AsyncIterator[Bot]:
+    """A bot that polls. `more` are further processes whose cost is its own."""
+    async with course(limits=limits) as made:
+        program = await start(command, made.settings | (settings or {}), folder)
+        roots = [program.process.pid, *([more] if more else [])]
+        running = Bot(name, made, [program], Tree(*roots))
+        try:
+            await asyncio.wait(
+                [made.telegram.polled, asyncio.ensure_future(program.process.wait())],
+                timeout=30.0,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not made.telegram.polled.done():
+                raise RuntimeError(f"{name} never polled:\n{program.output.decode()}")
+            yield running
+        finally:
+            await program.stop()
+
+
+@asynccontextmanager
+async def both(folder: Path, settings: dict[str, str], *, limits: bool = False) -> AsyncIterator[tuple[Bot, Bot]]:
+    """The bare bot and ours, each on a course of its own; whoever is not asked is idle."""
+    async with AsyncExitStack() as stack:
+        bare = await stack.enter_async_context(bot("bare", BARE, folder / "bare", limits=limits))
+        ours = await stack.enter_async_context(bot("ours", (*PIERIA, "run"), folder / "ours", settings, limits=limits))
+        yield bare, ours
+
+
+def pin() -> None:
+    """This process, with its servers and people, on the core of the load."""
+    os.sched_setaffinity(0, {LOAD_CORE})
