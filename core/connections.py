@@ -163,11 +163,11 @@ class Watch(SentinelConnectionPool, BlockingConnectionPool):
     """The connections to whichever store the sentinels call the primary."""
 
     async def get_master_address(self) -> Place:
-        """Where the primary is. Those to an earlier one are given up, also where it still answers."""
+        """Where the primary is. Those to an earlier one are given up, also where it is frozen and somebody waits for it."""
         before = self.master_address
         found: Place = await super().get_master_address()  # type: ignore[no-untyped-call]
         if before not in {None, found}:
-            await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+            await self.disconnect()
         return found
 
     async def aclose(self) -> None:
@@ -208,8 +208,13 @@ class _Local(_Cancellable, UnixDomainSocketConnection):
 class _Watched(_Cancellable, SentinelManagedConnection):
     """Over TCP, to the primary."""
 
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        if not self.is_connected:  # the library would try the same place again, and ask nobody who is the primary now
+            await self.connect()  # type: ignore[no-untyped-call]
+        await super().send_packed_command(command, check_health)
 
-class _WatchedEncrypted(_Cancellable, SentinelManagedSSLConnection):
+
+class _WatchedEncrypted(_Watched, SentinelManagedSSLConnection):
     """Over TLS, to the primary."""
 
 

@@ -319,7 +319,7 @@ async def test_a_node_that_was_killed_is_replaced_and_nothing_that_was_accepted_
             while True:
                 try:
                     async with store.pubsub() as pubsub:
-                        await pubsub.ssubscribe(FIRST.halts)
+                        await pubsub.ssubscribe(f"{FIRST.tag}:ctl")
                         async for item in pubsub.listen():
                             heard.append(item["type"])
                 except (RedisError, OSError):

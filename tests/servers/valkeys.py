@@ -18,6 +18,8 @@ from adapters.child import Child
 from adapters.valkey import _binary
 
 SLOTS = 16384
+KEY = "{pieria0}:probe"
+"""Of the first third of the slots."""
 SERVICE = "house"
 """What the sentinel calls the store."""
 
@@ -50,22 +52,17 @@ class Server:
         await until(lambda: self.ask("PING"))
 
     def kill(self) -> None:
-        """As the machine dies: no last words."""
-        os.kill(self._child.pid, signal.SIGKILL)
-        self.close()
+        """As the machine dies: no last words, and no waiting for replicas."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGKILL)
+            self._child.close()
+            self._child = None
 
     def pause(self) -> None:
         os.kill(self._child.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         os.kill(self._child.pid, signal.SIGCONT)
-
-    def close(self) -> None:
-        if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child.pid, signal.SIGCONT)
-            self._child.close()
-            self._child = None
 
 
 class Watched:
@@ -103,7 +100,7 @@ class Watched:
 
     def close(self) -> None:
         for server in (self.sentinel, self.one, self.two):
-            server.close()
+            server.kill()
 
 
 class Cluster:
@@ -155,13 +152,19 @@ class Cluster:
 
     def close(self) -> None:
         for server in self.servers:
-            server.close()
+            server.kill()
 
 
 async def copies(primary: Server) -> bool:
-    """Whether a replica has all that the primary has."""
-    info = await primary.ask("INFO", "replication")
-    return info.get("slave0", {}).get("state") == "online"
+    """Whether a replica follows: it is called online a moment before it does."""
+    async with Redis(host="127.0.0.1", port=primary.port, protocol=2) as redis:
+        if (await redis.info("replication")).get("slave0", {}).get("state") != "online":
+            return False
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.set(KEY, "1")
+        pipeline.delete(KEY)
+        pipeline.execute_command("WAIT", 1, 5000)
+        return (await pipeline.execute())[-1] > 0
 
 
 async def _names(server: Server, replica: Server) -> bool:
