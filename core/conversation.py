@@ -51,6 +51,8 @@ class Written(msgspec.Struct):
     replace: bool = False
     changes: dict[str, Arg] = msgspec.field(default_factory=dict)
     shown: str = ""
+    doubt: str = ""
+    """What a message may show of which nobody has heard, as a digest."""
     failed: bool = False
     window: int = 0
     """Of the model that answered, in tokens; 0 where none did."""
@@ -176,7 +178,7 @@ class Conversations:
             running.watch(answering)
             await asyncio.wait((answering,))
             showing.cancel()
-        written.shown = live.shown
+        written.shown, written.doubt = live.shown, live.doubt
         failure = "" if answering.cancelled() else answering.result()
         written.failed = bool(failure)
         notes = [outcome.said]
@@ -289,6 +291,7 @@ class Conversations:
             shown=written.shown,
             failed=written.failed,
             again=begun.again and not written.shown,
+            copied=not written.shown and written.doubt == self._people.digest(text),
             buttons=(Button(words("retry", newest.language or "en"), "/retry"),) if written.failed else (),
         )
         sealed = box.seal(encode(reply), REPLY)

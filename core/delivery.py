@@ -35,7 +35,7 @@ from core.messages import ChatRef, Partial, Reply
 from core.pace import Pace
 from core.places import space_of
 from core.ports import Chat, Part
-from core.relay import SHOWN, Marks, Mirrors, Relay
+from core.relay import SHOWN, TRIED, Marks, Mirrors, Relay
 from core.running import Pages
 from core.seal import Box
 from core.words import words
@@ -81,10 +81,14 @@ class Delivery:
         self,
         mailbox: Mailbox,
         spawn: Callable[[Coroutine[None, None, None]], None],
+        *,
         pace: Pace,
         holding: Holding,
         channels: Channels,
+        digest: Callable[[str], str],
     ) -> None:
+        """`digest` names words, and tells nothing of them."""
+        self._digest = digest
         self._mailbox = mailbox
         self._pace = pace
         self._spawn = spawn
@@ -132,6 +136,7 @@ class Delivery:
             partial,
             pages,
             self._pace,
+            self._digest,
             behind=lambda: lane.id in self._queues,
             held=lambda: self.holds(partial.chat),
         )
@@ -232,7 +237,8 @@ class Delivery:
                 done = {}
             try:
                 last = number == len(parts) - 1
-                done[name] = await self._part(reply, part, number, last=last, in_doubt=doubt == SENDING)
+                in_doubt = doubt == SENDING or (reply.copied and not number)
+                done[name] = await self._part(reply, part, number, last=last, in_doubt=in_doubt)
             except ChatGone as error:
                 log.info("%s: %s", reply.chat.platform, error.sentence)
                 break
@@ -247,16 +253,18 @@ class Delivery:
 
     async def _settled(self, out: Out) -> tuple[Reply, dict[str, str]]:
         """The reply with all that is known of what people see of it already, and the fate of its parts."""
-        reply, shown = out.reply, None
+        reply, live = out.reply, None
         if out.far:
             self._held(reply.chat)
-            shown = await self.mirrors.end(reply.turn)
-        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or (out.far and shown is None) else {}
-        kept = known.pop(SHOWN, "")
+            live = await self.mirrors.end(reply.turn)
+        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or (out.far and live is None) else {}
+        shown, tried = known.pop(SHOWN, ""), known.pop(TRIED, "")
         doubt = out.doubtful
         if out.far:
-            doubt = doubt or (shown is None and (reply.again or self.unsure(reply.chat, reply.at)))
-            reply = msgspec.structs.replace(reply, shown=reply.shown or shown or kept, again=False)
+            doubt = doubt or (live is None and (reply.again or self.unsure(reply.chat, reply.at)))
+            shown, tried = reply.shown or (live.shown if live else shown), live.doubt if live else tried
+            copied = not shown and tried == self._digest(reply.text)
+            reply = msgspec.structs.replace(reply, shown=shown, again=False, copied=copied)
         if doubt and not reply.shown:
             reply = msgspec.structs.replace(reply, again=True)
         if out.doubtful and _age(reply) > OLD and not any(fate not in (SENDING, UNSENT) for fate in known.values()):
@@ -326,6 +334,7 @@ class Live:
         partial: Partial,
         pages: Pages | Marks,
         pace: Pace,
+        digest: Callable[[str], str],
         *,
         behind: Callable[[], bool],
         held: Callable[[], bool],
@@ -348,8 +357,11 @@ class Live:
         self._seen: Partial | None = None
         self._seen_at = 0.0
         self._changed = asyncio.Event()
+        self._digest = digest
         self.shown = pages.shown
         """The message that the final must edit, where the platform shows previews as one."""
+        self.doubt = "" if self.shown else pages.tried
+        """What a message may show of which nobody has heard, as a digest; nothing more is shown then."""
 
     def show(self, text: str, doing: str) -> None:
         """The whole text so far, and what is being done."""
@@ -397,10 +409,12 @@ class Live:
     async def _preview(self, chat: Chat, partial: Partial) -> float:
         """Seconds until the next one."""
         try:
+            if self.doubt:
+                return REFRESH
             if not (self._held() and await self._pace.partial(chat.traits, partial.chat)):
                 self._changed.set()  # what was not shown now is shown later, also when nothing is added to it
                 return self._every
-            shown = await chat.preview(partial, self.shown)
+            shown = await self._called(chat, partial)
             self._seen, self._seen_at = partial, time.monotonic()
             if shown != self.shown:
                 self.shown = shown
@@ -415,6 +429,20 @@ class Live:
         except Exception as error:  # noqa: BLE001 - a preview must not end the turn
             log.error("a preview failed: %s", traced(error))  # noqa: TRY400 - as above
         return self._every
+
+    async def _called(self, chat: Chat, partial: Partial) -> str:
+        """Where a platform lets us find nothing, a first message of which we did not hear may stand for ever, and may say all
+        that the final says.
+        """
+        blind = chat.traits.readback == "none" and not self.shown
+        if blind and not partial.chat.private:
+            await self._pages.attempt(self._digest(partial.whole()))
+        try:
+            return await chat.preview(partial, self.shown)
+        except ChatUnreachable as error:
+            if blind and error.arrived:
+                self.doubt = self._digest(partial.whole())
+            raise
 
     async def _typing(self, chat: Chat) -> None:
         await asyncio.sleep(TYPING_AFTER)

@@ -86,8 +86,14 @@ class Engine:
         self._holding = holding or Holding(store, worker, self._mailbox.rules.lease)
         self._channels = Channels(store)
         self._places = Places(store)
-        pace = Pace(store, people, on=paced)
-        self.delivery = Delivery(self._mailbox, self._spawn, pace, self._holding, self._channels)
+        self.delivery = Delivery(
+            self._mailbox,
+            self._spawn,
+            pace=Pace(store, people, on=paced),
+            holding=self._holding,
+            channels=self._channels,
+            digest=people.digest,
+        )
         budgets = Budgets(store, people, budget)
         self._conversations = Conversations(
             people=people,

@@ -236,6 +236,8 @@ class Reply(msgspec.Struct, frozen=True):
     """The model did not answer: the text says why, below what it had said until then."""
     again: bool = False
     """A process that died began this turn: what it may have shown stands in a message that nobody noted."""
+    copied: bool = False
+    """The whole text may stand already in a message that nobody noted, and that the platform does not let us find."""
 
 
 class Partial(msgspec.Struct, frozen=True):

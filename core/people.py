@@ -88,6 +88,10 @@ class People:
         """The name of the account of ours that speaks in a chat, in keys."""
         return self._seal.name("ours", chat.platform, chat.space)
 
+    def digest(self, text: str) -> str:
+        """A name for words, which tells nothing of them."""
+        return self._seal.name("words", text.strip())
+
     def note(self, *name: str) -> str:
         """The name of an adapter's note in keys."""
         return self._seal.name("note", *name)

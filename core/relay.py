@@ -26,6 +26,8 @@ SILENCE = 20.0
 """Seconds without a word from a turn's worker, after which nothing more is shown of it: it died, or another goes on."""
 SHOWN = "shown"
 """The note, beside those of a reply's parts, of the message that shows it while it grows."""
+TRIED = "tried"
+"""And of what a message was to show of which nobody has heard."""
 
 
 class Grown(msgspec.Struct, frozen=True, array_like=True):
@@ -68,6 +70,7 @@ class Relay:
         self._changed = asyncio.Event()
         self.shown = shown
         """The message that the final must edit, where it is known here."""
+        self.doubt = ""
 
     def show(self, text: str, doing: str) -> None:
         """The whole text so far, and what is being done."""
@@ -94,6 +97,7 @@ class Showing(Protocol):
     """The previews of one turn on its platform (core.delivery.Live)."""
 
     shown: str
+    doubt: str
 
     def show(self, text: str, doing: str) -> None:
         """The whole text so far, and what is being done."""
@@ -103,19 +107,28 @@ class Showing(Protocol):
 
 
 class Marks:
-    """Where the message that shows a turn of another process is noted: beside the parts of its reply."""
+    """Where the message that shows a turn of another process is noted: beside the parts of its reply. As core.running.Pages
+    does it for a turn of this one.
+    """
 
-    def __init__(self, mailbox: Mailbox, lane: Lane, partial: Partial, shown: str) -> None:
+    def __init__(self, mailbox: Mailbox, lane: Lane, partial: Partial, shown: str, tried: str) -> None:
         self._mailbox = mailbox
         self._lane = lane
         self._partial = partial
         self.shown = shown
+        self.tried = tried
 
     async def show(self, message_id: str) -> None:
-        """Note it. Raises StoreError."""
+        """Note which message shows it. Raises StoreError."""
+        await self._note({SHOWN: message_id})
+
+    async def attempt(self, digest: str) -> None:
+        """Note what a message is about to show. Raises StoreError."""
+        await self._note({TRIED: digest})
+
+    async def _note(self, notes: dict[str, str]) -> None:
         chat = self._partial.chat
-        space = f"{chat.platform}:{chat.space}"
-        await self._mailbox.sent(self._lane, self._partial.turn, space, {SHOWN: message_id})
+        await self._mailbox.sent(self._lane, self._partial.turn, f"{chat.platform}:{chat.space}", notes)
 
 
 class _Mirror:
@@ -151,7 +164,8 @@ class Mirrors:
                 return  # a worker that was paused: the reply is there
             shown = shown or known.get(SHOWN, "")
             partial = msgspec.structs.replace(partial, again=unsure and not shown)
-            mirror = _Mirror(self._live(lane, partial, Marks(self._mailbox, lane, partial, shown)))
+            marks = Marks(self._mailbox, lane, partial, shown, known.get(TRIED, ""))
+            mirror = _Mirror(self._live(lane, partial, marks))
             mirror.heard = time.monotonic()
             self._mirrors[partial.turn] = mirror
             self._spawn(self._follow(partial.turn, mirror))
@@ -159,16 +173,14 @@ class Mirrors:
             mirror.fence, mirror.heard = partial.fence, time.monotonic()
             mirror.live.show(partial.text, partial.doing)
 
-    async def end(self, turn: str) -> str | None:
-        """Show no more of a turn; returns the message that shows it, "" where it vanishes by itself, None for a turn that was
-        not shown from here. A call that is under way is finished first.
-        """
+    async def end(self, turn: str) -> Showing | None:
+        """Show no more of a turn, and finish a call that is under way; None for a turn that was not shown from here."""
         mirror = self._mirrors.get(turn)
         if mirror is None:
             return None
         mirror.ending.set()
         await mirror.ended.wait()
-        return mirror.live.shown
+        return mirror.live
 
     async def _follow(self, turn: str, mirror: _Mirror) -> None:
         showing = asyncio.create_task(mirror.live.run())

@@ -9,6 +9,7 @@ from core.seal import Box
 
 STEP = "step"
 SHOWN = "shown"
+TRIED = "tried"
 
 
 class Running:
@@ -74,3 +75,13 @@ class Pages:
     async def show(self, message_id: str) -> None:
         """Keep which message shows the growing reply."""
         await self.write(SHOWN, msgspec.msgpack.encode(message_id))
+
+    @property
+    def tried(self) -> str:
+        """What another worker wanted to show in a message of which it may not have heard (core.delivery.Live)."""
+        kept = self.read(TRIED)
+        return kept.decode() if kept else ""
+
+    async def attempt(self, digest: str) -> None:
+        """Keep what a message is about to show."""
+        await self.write(TRIED, digest.encode())

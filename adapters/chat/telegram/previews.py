@@ -8,11 +8,13 @@ import zlib
 from collections import OrderedDict
 
 import msgspec
-from telegram.error import BadRequest, EndPointNotFound
+from telegram.error import BadRequest, EndPointNotFound, TelegramError
 
-from adapters.chat.telegram.client import ANYTHING
+from adapters.chat.telegram.client import ANYTHING, NotDone
+from adapters.chat.telegram.failures import chat_error
 from adapters.chat.telegram.format import Mode, pieces, utf16_len
 from adapters.chat.telegram.postbox import Frame, Postbox, content
+from core.errors import ChatUnreachable
 from core.messages import ChatRef, Partial
 from core.text import balanced
 
@@ -99,6 +101,10 @@ class Previews:
         except BadRequest as error:
             if "can_stop" in error.message.lower():
                 self._can_stop = False
+            raise
+        except TelegramError as error:
+            if isinstance(chat_error(error), ChatUnreachable):
+                raise NotDone(error.message) from None  # it vanishes by itself: as good as not shown
             raise
 
 
