@@ -93,7 +93,7 @@ def _arguments() -> argparse.ArgumentParser:
     admin.add_argument("what", choices=["add", "remove", "list"])
     allow.add_argument("account", metavar="PLATFORM:ID", help="such as telegram:123456789")
     admin.add_argument("account", metavar="PLATFORM:ID", nargs="?")
-    dead = commands.add_parser("dead", help="messages that failed three times and were put aside")
+    dead = commands.add_parser("dead", help="messages that failed again and again and were put aside")
     dead.add_argument("what", choices=["list", "show", "retry", "drop"])
     dead.add_argument("letters", metavar="ID", nargs="*", help="as list shows them, or all")
     return parser

@@ -1,4 +1,4 @@
-"""`pieria dead list | show | retry | drop`: messages that failed three times, and what the operator does about them."""
+"""`pieria dead list | show | retry | drop`: messages that failed again and again, and what the operator does about them."""
 
 from datetime import UTC, datetime
 

@@ -124,8 +124,8 @@ class Conversations:
     async def _written(self, running: Running, box: Box, messages: tuple[Message, ...]) -> Written:
         begun, newest = running.begun, messages[-1]
         language = newest.language or "en"
-        if begun.tries > self._mailbox.rules.tries:
-            await self._mailbox.bury(begun, "failed three times")
+        if why := self._mailbox.poison(begun):
+            await self._mailbox.bury(begun, why)
             return Written(words("poison", language), shown=Pages(self._mailbox, running, box).shown)
         line = commands.read(newest.text) if begun.entries[0].alone else None
         if line and line.name == "new":

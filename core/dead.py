@@ -1,4 +1,4 @@
-"""Messages that failed three times and were put aside: where they lie, what they were, and how they get another try."""
+"""Messages that failed again and again and were put aside: where they lie, what they were, and how they get another try."""
 
 import msgspec
 

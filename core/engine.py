@@ -275,6 +275,11 @@ class Engine:
             self._still.clear()
             try:
                 committed = await self._conversations.turn(running, more=self._goes_on)
+            except Exception as error:
+                if not _by_store(error):
+                    with contextlib.suppress(StoreError):  # then its lease ends by itself
+                        await self._mailbox.failed(following)
+                raise
             finally:
                 if self._running.get(following.lane.id) is running:
                     del self._running[following.lane.id]
@@ -468,7 +473,7 @@ class Engine:
     async def _hand_back(self, left: list[Begun]) -> None:
         if left:
             with contextlib.suppress(StoreError):
-                await self._mailbox.renew(left, release=True)
+                await self._mailbox.hand_back(left)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:
@@ -488,7 +493,7 @@ class Engine:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - one chat's failure must not end the others
-            # A turn's lease ends by itself, and the sweeper wakes its lane again: three tries, then an apology.
+            # The sweeper wakes a turn's lane again: three tries, then an apology.
             log.error("a turn, or work behind one, failed: %s", traced(error))  # noqa: TRY400 - as above
 
     async def _meet(self, chat: ChatRef, account: Account, *, vouched: bool = False) -> Known:
@@ -508,3 +513,9 @@ def _cancelled() -> bool:
     """Whether it is we who are to end, and not only what we wait for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _by_store(error: Exception) -> bool:
+    """Whether the store failed, and not the turn: then its lease ends by itself, and it is tried again when the store serves."""
+    group = isinstance(error, ExceptionGroup) and error.subgroup(StoreError) is not None
+    return group or isinstance(error, StoreError)

@@ -92,7 +92,7 @@ TABLE = (
     Kind("{t}:todo", "hash", "gone when empty", "timed work -> lane and sealed message"),
     Kind("{t}:out:<space>", "stream", "gone when delivered", "replies to deliver, sealed"),
     Kind("{t}:sent:<turn>", "hash", "a day", "part -> the platform's message id, or `sending`"),
-    Kind("{t}:dead", "stream", "permanent, at most 1,000 entries", "turns that failed three times, sealed"),
+    Kind("{t}:dead", "stream", "permanent, at most 1,000 entries", "turns that failed again and again, sealed"),
 )
 
 META = "pieria:meta"

@@ -30,6 +30,11 @@ class Rules(msgspec.Struct, frozen=True):
     merge: int = 10
     """Most messages of one person that become one turn; 1 answers each by itself."""
     tries: int = 3
+    """Times that a turn may fail before it is put aside."""
+    pause: int = 1_000
+    """After a turn's first failure until it is tried again; after the second twice as long."""
+    deaths: int = 12
+    """Times that a turn's worker may die while the turn does not get on: more than a storm of kills brings about."""
     seen: int = DAY
     keep: int = 90 * DAY
     keep_blocks: int = 1_000
@@ -69,7 +74,12 @@ class Begun(msgspec.Struct, frozen=True):
     fence: int
     turn: str
     """The event at the head: the same for every worker that tries this turn."""
-    tries: int
+    again: bool
+    """It was begun before."""
+    failures: int
+    """Times that it failed."""
+    deaths: int
+    """Times that its worker died since its journal grew."""
     halted: bool
     """It was to be stopped when its worker died."""
     owner: str
@@ -81,11 +91,6 @@ class Begun(msgspec.Struct, frozen=True):
     total: int
     """Blocks that the conversation ever had: the newest one is number `total - 1`."""
     now: int
-
-    @property
-    def again(self) -> bool:
-        """Whether another process had begun it."""
-        return self.tries > 1 or bool(self.journal)
 
     @property
     def conversation(self) -> int:
@@ -210,11 +215,25 @@ class Mailbox:
         answer = await self._store.run("step", keys, lane.id, begun.fence, self.rules.lease, step, value, DAY)
         return int(answer)
 
-    async def renew(self, turns: list[Begun], *, release: bool = False) -> list[int]:
-        """Renew the leases of many turns in one trip, or hand them back. Answers as `step` does, in order."""
-        ttl = 0 if release else self.rules.lease
-        calls = [((b.lane.state, b.lane.live), (b.lane.id, b.fence, ttl)) for b in turns]
-        return [int(n) for n in await self._store.run_all("renew", calls)]
+    async def renew(self, turns: list[Begun]) -> list[int]:
+        """Renew the leases of many turns in one trip. Answers as `step` does, in order."""
+        return await self._lease(turns, self.rules.lease, "")
+
+    async def hand_back(self, turns: list[Begun]) -> list[int]:
+        """Let other workers go on with these turns at once."""
+        return await self._lease(turns, 0, "back")
+
+    async def failed(self, begun: Begun) -> None:
+        """The turn failed, and its worker did not: it is tried again after a pause."""
+        await self._lease([begun], self.rules.pause, "failed")
+
+    def poison(self, begun: Begun) -> str:
+        """Why a turn is to be put aside; "" where it is to be played."""
+        if begun.failures >= self.rules.tries:
+            return f"failed {begun.failures} times"
+        if begun.deaths >= self.rules.deaths:
+            return f"was cut off {begun.deaths} times"
+        return ""
 
     async def sweep(self, most: int = 100) -> list[tuple[str, int]]:
         """Lanes that need a new wake-up (lost, or their worker died), and timed work that has come due, of all shards."""
@@ -337,19 +356,25 @@ class Mailbox:
         pipeline.hget(lane.state, "st")
         return (await self._store.execute(pipeline))[0] in (b"woken", b"busy")
 
+    async def _lease(self, turns: list[Begun], ttl: int, how: str) -> list[int]:
+        calls = [((b.lane.state, b.lane.live), (b.lane.id, b.fence, ttl, how)) for b in turns]
+        return [int(n) for n in await self._store.run_all("renew", calls)]
+
     def _beginning(self) -> tuple[Arg, ...]:
         r = self.rules
         return (self._worker, r.lease, r.merge, r.read_blocks, r.read_bytes)
 
     @staticmethod
     def _begun(lane: Lane, epoch: int, answer: list[Any]) -> Begun:
-        fence, turn, tries, halted, owner, entries, journal, context, blocks, total, now = answer
+        fence, turn, again, failures, deaths, halted, owner, entries, journal, context, blocks, total, now = answer
         return Begun(
             lane=lane,
             epoch=epoch,
             fence=fence,
             turn=turn.decode(),
-            tries=tries,
+            again=bool(again),
+            failures=failures,
+            deaths=deaths,
             halted=bool(halted),
             owner=owner.decode(),
             entries=tuple(Entry.unpacked(packed) for packed in entries),

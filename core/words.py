@@ -72,7 +72,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "empty": "That message had no text that I could read.",
         "cannot_read": "I cannot read {kinds} yet. Please tell me in words what it is about.",
         "cannot_read_note": "*(I could not look at the {kinds} that came with it: I cannot read those yet.)*",
-        "poison": "I am sorry: I failed three times at this message and have put it aside. Please try to say it differently.",
+        "poison": "I am sorry: I failed at this message again and again, and have put it aside. Please try to say it differently.",
         "too_slow": "I am sorry, this took longer than {minutes} minutes, so I stopped. Try a smaller step, or `{prefix}retry`.",
         "stopped_note": "*(stopped)*",
         "cut_note": "*(The answer reached the model's length limit: say “go on” for the rest.)*",

@@ -31,7 +31,7 @@ for i = 20, #ARGV, 2 do
 end
 redis.call('PEXPIRE', x, keep)
 redis.call('DEL', j)
-redis.call('HDEL', c, 'own', 'exp', 'turn', 'take', 'try', 'jl', 'stop')
+redis.call('HDEL', c, 'own', 'exp', 'turn', 'take', 'fail', 'died', 'jl', 'stop')
 if redis.call('LLEN', mb) == 0 then
   sleep(c, live, lane, keep)
   return {'IDLE', id, 0, now}

@@ -1,9 +1,10 @@
 -- Shared by all scripts of the mailbox. An entry of a mailbox is
 --   event (32) .. sender (32) .. kind (1) .. sealed body
 -- kind: m = message that may be merged with its sender's next ones, c = stands alone (command, timed work).
--- State of a lane (hash): st idle|woken|busy, ep epoch, fen fencing token, own worker, exp lease end, turn = event at
--- the head, take = messages of the turn, try = times begun, jl = steps in the journal at that time, stop = token to be
--- stopped, who = owner of the sealed values.
+-- State of a lane (hash): st idle|woken|busy, ep epoch, fen fencing token, own = worker that began the turn and has not
+-- said what became of it, exp lease end, turn = event at the head, take = messages of the turn, fail = times that it
+-- failed while its worker lived to say so, died = times that its worker died since the journal grew, jl = steps in the
+-- journal when it was begun, stop = token to be stopped, who = owner of the sealed values.
 
 local function clock()
   local t = redis.call('TIME')
@@ -59,29 +60,29 @@ end
 
 -- Begin the turn at the head of a lane that is free and in which something waits.
 local function begin(c, mb, live, x, prefix, lane, worker, ttl, most, blocks, bytes, now)
-  local s = redis.call('HMGET', c, 'fen', 'turn', 'take', 'try', 'jl', 'stop', 'who')
+  local s = redis.call('HMGET', c, 'fen', 'turn', 'take', 'own', 'fail', 'died', 'jl', 'stop', 'who')
   local turn = string.sub(redis.call('LINDEX', mb, 0), 1, 32)
   local journal = prefix .. ':j:' .. lane .. ':' .. turn
-  local fen, take, try, steps, halted = (tonumber(s[1]) or 0), 0, 1, {}, 0
-  local length = 0
+  local fen, take, again, fail, died, length, steps, halted = tonumber(s[1]) or 0, 0, 0, 0, 0, 0, {}, 0
   if s[2] == turn then
-    take = tonumber(s[3])
+    again, take, fail, died = 1, tonumber(s[3]), tonumber(s[5] or 0), tonumber(s[6] or 0)
     length = redis.call('HLEN', journal)
-    -- a journal that grew shows that the turn itself is sound: only its worker died
-    if length <= tonumber(s[5]) then try = tonumber(s[4]) + 1 end
     steps = redis.call('HGETALL', journal)
-    if s[6] and tonumber(s[6]) == fen then halted = 1 end
+    -- a journal that grew shows that the turn does not kill whoever plays it
+    if length > tonumber(s[7]) then died = 0 elseif s[4] then died = died + 1 end
+    if s[8] and tonumber(s[8]) == fen then halted = 1 end
   else
     take = taken(mb, most)
   end
-  fen = fen + 1
+  -- by the clock: a replica that took over without the last tokens gives out none of them again
+  fen = math.max(fen + 1, now)
   if halted == 1 then redis.call('HSET', c, 'stop', fen) end
   redis.call('HSET', c, 'st', 'busy', 'fen', fen, 'own', worker, 'exp', now + ttl, 'turn', turn, 'take', take,
-    'try', try, 'jl', length)
+    'fail', fail, 'died', died, 'jl', length)
   redis.call('PERSIST', c)
   redis.call('ZADD', live, now + ttl, lane)
   local fields, history, total = context(x, prefix, lane, blocks, bytes)
-  return {fen, turn, try, halted, s[7] or '', redis.call('LRANGE', mb, 0, take - 1), steps, fields, history, total, now}
+  return {fen, turn, again, fail, died, halted, s[9] or '', redis.call('LRANGE', mb, 0, take - 1), steps, fields, history, total, now}
 end
 
 -- Put an entry behind the others; wakes the lane when it sleeps. Returns the epoch to wake, 0 where the lane is awake.

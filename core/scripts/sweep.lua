@@ -12,7 +12,7 @@ for _, lane in ipairs(redis.call('ZRANGEBYSCORE', live, '-inf', now, 'LIMIT', 0,
   else
     local ep = redis.call('HINCRBY', c, 'ep', 1)
     redis.call('HSET', c, 'st', 'woken')
-    redis.call('HDEL', c, 'exp', 'own')
+    redis.call('HDEL', c, 'exp')
     redis.call('ZADD', live, now + grace, lane)
     woken[#woken + 1] = lane
     woken[#woken + 1] = ep

@@ -19,7 +19,7 @@ async def test_the_operator_lists_reads_and_forgets(store: Store, capsys: pytest
         assert await dead("list", [], store, s.people) == 0
         listed = capsys.readouterr().out
         assert letter.id in listed
-        assert "stage  Ada  failed three times" in listed
+        assert "stage  Ada  failed 3 times" in listed
         assert "the question" not in listed, "people's words are shown when they are asked for"
         await dead("show", [letter.id], store, s.people)
         assert "the question" in capsys.readouterr().out

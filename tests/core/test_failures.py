@@ -45,9 +45,9 @@ async def test_a_message_at_which_the_model_always_breaks_is_put_aside_with_an_a
 
     board = Board()
     board.placeholder = "p1"
-    async with stage(store, brain, board=board, rules=Rules(lease=300, grace=300)) as s:
+    async with stage(store, brain, board=board, rules=Rules(lease=300, grace=300, pause=30)) as s:
         await s.say("xylophone")
-        assert "failed three times" in (await s.replies(1, seconds=20.0))[0]
+        assert "again and again" in (await s.replies(1, seconds=20.0))[0]
         await s.say("and now?")
         assert (await s.replies(2))[1] == "fine"
         assert sum([await store.redis.xlen(f"{{pieria{n}}}:dead") for n in range(8)]) == 1

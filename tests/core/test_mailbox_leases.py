@@ -1,10 +1,12 @@
 """The mailbox's leases: who may work on a lane, who takes over when a worker dies, and what it finds."""
 
 import asyncio
+import time
 
 from core.keys import lane_keys, tags
 from core.mailbox import Mailbox
 from core.store import Store
+from tests.conftest import wait_until
 from tests.core.lane import BEN, LANE, OWNER, SPACE, begun, entry, lapse, post, said, taken_over
 
 # --- wake-ups and leases
@@ -121,11 +123,35 @@ async def test_many_leases_are_renewed_in_one_trip(store: Store, mailbox: Mailbo
 async def test_a_lease_handed_back_lets_another_worker_go_on_at_once(mailbox: Mailbox, other: Mailbox):
     turn = await begun(mailbox, entry(1))
     await mailbox.step(turn, "m0", b"done")
-    await mailbox.renew([turn], release=True)
+    assert await mailbox.hand_back([turn]) == [1]
     [(_, epoch)] = await other.sweep()
     following = await other.begin(LANE, epoch)
     assert following is not None
-    assert (following.journal, following.tries) == ({"m0": b"done"}, 1)
+    assert following.journal == {"m0": b"done"}
+
+
+async def test_what_was_handed_back_is_not_held_any_more_and_its_worker_did_not_die(mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    await mailbox.hand_back([turn])
+    assert await mailbox.renew([turn]) == [0]
+    [(_, epoch)] = await mailbox.sweep()
+    following = await mailbox.begin(LANE, epoch)
+    assert following is not None
+    assert (following.again, following.failures, following.deaths) == (True, 0, 0)
+
+
+async def test_a_replica_that_took_over_without_the_last_token_gives_out_another(store: Store, mailbox: Mailbox):
+    epoch = (await mailbox.accept(LANE, entry(1), OWNER, begin=False)).epoch
+    replicated = await store.redis.dump(LANE.state)
+    lost = await mailbox.begin(LANE, epoch)
+    await store.redis.restore(LANE.state, 0, replicated, replace=True)
+    assert lost is not None
+    await wait_until(lambda: time.time() * 1000 > lost.now + 1)  # a failover takes longer
+    found = await mailbox.begin(LANE, epoch)
+    assert found is not None
+    assert lost.fence < found.fence < 2**53
+    assert (await mailbox.commit(lost, space=SPACE, reply=b"late")).status == "FENCED"
+    assert (await mailbox.commit(found, space=SPACE)).status == "IDLE"
 
 
 # --- resume
@@ -157,29 +183,79 @@ async def test_the_journal_is_gone_after_the_commit(store: Store, mailbox: Mailb
     assert await store.redis.exists(LANE.journal(turn.turn)) == 0
 
 
-async def test_a_turn_that_dies_again_and_again_is_counted(store: Store, mailbox: Mailbox):
-    tries = [(await begun(mailbox, entry(1))).tries]
-    tries += [(await taken_over(store, mailbox)).tries for _ in range(3)]
-    assert tries == [1, 2, 3, 4]
+# --- poison
 
 
-async def test_a_turn_that_gets_on_is_no_poison(store: Store, mailbox: Mailbox):
+async def test_a_turn_whose_worker_dies_again_and_again_is_given_up_late(store: Store, mailbox: Mailbox):
+    turns = [await begun(mailbox, entry(1))]
+    turns += [await taken_over(store, mailbox) for _ in range(12)]
+    assert [(turn.failures, turn.deaths) for turn in turns] == [(0, n) for n in range(13)]
+    assert [mailbox.poison(turn) for turn in turns] == [""] * 12 + ["was cut off 12 times"]
+
+
+async def test_a_turn_that_gets_on_does_not_kill_its_workers(store: Store, mailbox: Mailbox):
     turn = await begun(mailbox, entry(1))
-    tries = []
+    deaths = []
     for n in range(4):
         await mailbox.step(turn, f"m{n}", b"x")
         turn = await taken_over(store, mailbox)
-        tries.append(turn.tries)
+        deaths.append(turn.deaths)
     turn = await taken_over(store, mailbox)
-    assert (tries, turn.tries) == ([1, 1, 1, 1], 2)
+    assert (deaths, turn.deaths) == ([0, 0, 0, 0], 1)
 
 
-async def test_the_count_begins_anew_with_the_next_turn(store: Store, mailbox: Mailbox):
-    await begun(mailbox, entry(1), entry(2, BEN))
+async def test_a_turn_that_fails_is_given_up_after_three_times_whether_it_gets_on_or_not(
+    store: Store, mailbox: Mailbox
+):
+    turn = await begun(mailbox, entry(1))
+    failures, why = [], []
+    for n in range(3):
+        await mailbox.step(turn, f"m{n}", b"x")
+        await mailbox.failed(turn)
+        turn = await taken_over(store, mailbox)
+        failures.append((turn.failures, turn.deaths))
+        why.append(mailbox.poison(turn))
+    assert failures == [(1, 0), (2, 0), (3, 0)]
+    assert why == ["", "", "failed 3 times"]
+
+
+async def test_a_turn_that_failed_waits_longer_each_time(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    for n in (1, 2):
+        seconds, micros = await store.redis.time()
+        await mailbox.failed(turn)
+        wait = await store.redis.zscore(LANE.live, LANE.id) - seconds * 1000 - micros // 1000
+        assert n * mailbox.rules.pause <= wait < n * mailbox.rules.pause + 500
+        assert await mailbox.begin(LANE, turn.epoch) is None
+        assert await mailbox.sweep() == []
+        assert (await mailbox.accept(LANE, entry(1), OWNER, begin=True)).epoch == 0
+        turn = await taken_over(store, mailbox)
+
+
+async def test_a_failure_that_is_told_twice_counts_once(store: Store, mailbox: Mailbox):
+    turn = await begun(mailbox, entry(1))
+    await mailbox.failed(turn)
+    await mailbox.failed(turn)
+    assert (await taken_over(store, mailbox)).failures == 1
+
+
+async def test_a_failure_that_an_old_worker_tells_counts_nothing(store: Store, mailbox: Mailbox, other: Mailbox):
+    paused = await begun(mailbox, entry(1))
+    turn = await taken_over(store, other)
+    await mailbox.failed(paused)
+    assert await other.renew([turn]) == [1]
+    assert ((await taken_over(store, other)).failures, turn.failures) == (0, 0)
+
+
+async def test_the_counts_begin_anew_with_the_next_turn(store: Store, mailbox: Mailbox):
+    await mailbox.failed(await begun(mailbox, entry(1), entry(2, BEN)))
     await taken_over(store, mailbox)
-    done = await mailbox.commit(await taken_over(store, mailbox), space=SPACE, begin=True)
-    assert done.begun is not None
-    assert (said(done.begun), done.begun.tries) == (["message 2"], 1)
+    turn = await taken_over(store, mailbox)
+    assert (turn.again, turn.failures, turn.deaths) == (True, 1, 1)
+    following = (await mailbox.commit(turn, space=SPACE, begin=True)).begun
+    assert following is not None
+    assert said(following) == ["message 2"]
+    assert (following.again, following.failures, following.deaths) == (False, 0, 0)
 
 
 async def test_a_poison_turn_is_buried_sealed_where_the_operator_finds_it(store: Store, mailbox: Mailbox):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.properties.scripts import Call, Scripts
 from tests.properties.successors import next_calls, settled, successors
-from tests.properties.world import Broken, Lane, Result, World
+from tests.properties.world import MANY, Broken, Lane, Result, World
 
 
 class Found(NamedTuple):
@@ -33,8 +33,10 @@ def explore(run: Scripts, count: int, start: World, most: int = 5_000_000) -> Fo
         for world in level:
             try:
                 for how, raw in successors(world, count, run):
-                    settled(raw)
                     steps += 1
+                    if raw == world:
+                        continue
+                    settled(raw)
                     after = renamed(raw)
                     if after not in before:
                         before[after] = (world, how)
@@ -78,21 +80,15 @@ def comes_to_rest(run: Scripts, lanes: Iterable[Lane], count: int) -> None:
 def renamed(world: World) -> World:
     """The same state with the smallest numbers: only the current epoch and token, and the order, mean something."""
     lane = world.lane
-    holdings = [w for w in world.workers if w is not None]
-    tokens = {0, lane.number("fen"), lane.number("stop"), *(w.fence for w in holdings)}
+    fen, stop, ep = lane.number("fen"), lane.number("stop"), lane.get("ep")
+    tokens = {0, fen, stop, *(w.fence for w in world.workers if w is not None)}
     token = {old: new for new, old in enumerate(sorted(tokens))}
-    ep = lane.number("ep")
-    stale = any(w != ep for w in world.wakeups)
-    if ep:
-        lane = lane.put(ep=2)
-    if lane.get("fen"):
-        lane = lane.put(fen=token[lane.number("fen")])
-    if lane.get("stop"):
-        lane = lane.put(stop=token[lane.number("stop")])
-    if lane.get("try"):
-        lane = lane.put(**{"try": min(lane.number("try"), 3)})
-    workers = sorted((w and w._replace(fence=token[w.fence]) for w in world.workers), key=repr)
-    wakeups = (*((1,) if stale else ()), *((2,) if ep in world.wakeups else ()))
+    current = {"ep": 2, "fen": token[fen], "stop": token[stop]}
+    often = {name: min(lane.number(name), MANY) for name in ("fail", "died")}
+    lane = lane.put(**{name: number for name, number in {**current, **often}.items() if lane.get(name)})
+    workers = sorted((w and w._replace(fence=token[w.fence]) for w in world.workers), key=lambda w: w or ())
+    stale = any(str(w) != ep for w in world.wakeups)
+    wakeups = (*((1,) if stale else ()), *((2,) if any(str(w) == ep for w in world.wakeups) else ()))
     return world._replace(lane=lane, workers=tuple(workers), wakeups=wakeups)
 
 

@@ -33,15 +33,20 @@ MUTANTS = {
         "ab",
     ),
     "a begin that does not look at the lease": Mutant(
-        "begin", "if s[2] == 'busy' and tonumber(s[3]) > now then return {'BUSY', 0} end", "", "lease had not ended"
+        "begin",
+        "if s[2] == 'busy' and tonumber(s[3]) > now then return {'BUSY', 0} end",
+        "",
+        "before its lane was free",
     ),
     "a begin that does not look at the epoch": Mutant(
         "begin", "if s[1] ~= epoch then return {'OLD', 0} end", "", "a stale wake-up began a turn"
     ),
     "a begin that counts the messages of a resumed turn anew": Mutant(
-        "begin", "take = tonumber(s[3])", "take = taken(mb, most)", "other messages than those that its journal answers"
+        "begin", "1, tonumber(s[3]),", "1, taken(mb, most),", "other messages than those that its journal answers"
     ),
-    "a begin with the old token": Mutant("begin", "fen = fen + 1", "fen = math.max(fen, 1)", "renewed beside another"),
+    "a begin with the old token": Mutant(
+        "begin", "fen = math.max(fen + 1, now)", "fen = math.max(fen, 1)", "renewed beside another"
+    ),
     "a begin that forgets after one crash that the turn is to be stopped": Mutant(
         "begin", "if halted == 1 then redis.call('HSET', c, 'stop', fen) end", "", "but STOP had named"
     ),
@@ -60,7 +65,29 @@ MUTANTS = {
     ),
     "a step that does not look at the token": Mutant("step", "s[1] ~= fen or ", "", "an old token was renewed"),
     "a renewal that does not look at the token": Mutant("renew", "s[1] ~= fen or ", "", "an old token was renewed"),
-    "a renewal after the commit": Mutant("renew", " or s[2] ~= 'busy'", "", "lease had not ended"),
+    "a renewal after the commit": Mutant("renew", " or s[2] ~= 'busy'", "", "old token ended a turn"),
+    "a worker's death that is not counted": Mutant("begin", "elseif s[4] then died = died + 1 end", "end", "but had"),
+    "a worker's death that counts as the turn's failure": Mutant(
+        "begin", "elseif s[4] then died = died + 1 end", "elseif s[4] then fail = fail + 1 end", "but had"
+    ),
+    "a worker's death that is counted although the turn got on": Mutant(
+        "begin", "then died = 0 elseif s[4] then", "then died = 0 end\n    if s[4] then", "but had"
+    ),
+    "deaths that are never forgiven": Mutant("begin", "then died = 0 elseif", "then elseif", "but had"),
+    "a begin that forgets failures": Mutant("begin", "'fail', fail, 'died'", "'fail', 0, 'died'", "but had"),
+    "a sweeper that forgets that a worker died": Mutant(
+        "sweep", "redis.call('HDEL', c, 'exp')", "redis.call('HDEL', c, 'exp', 'own')", "but had"
+    ),
+    "a failure that is not counted": Mutant("renew", "redis.call('HINCRBY', c, 'fail', 1)", "1", "but had"),
+    "a failure, or a hand-back, that counts as a death": Mutant(
+        "renew", "if how ~= '' then redis.call('HDEL', c, 'own') end", "", "but had"
+    ),
+    "a failure that is tried again at once": Mutant(
+        "renew", "ttl = ttl * math.min(60,", "ttl = 0 * math.min(60,", "at once"
+    ),
+    "a failure that an old token reports": Mutant(
+        "renew", "s[1] ~= fen or ", "s[1] ~= fen and how ~= 'failed' or ", "old token ended"
+    ),
     "an edit of what is being answered": Mutant("edit", "from = tonumber(s[2]) + 1", "from = 1", "edited. was owed"),
     "an edit that leaves an empty lane awake": Mutant(
         "edit", "if redis.call('EXISTS', mb) == 0 then sleep(c, live, lane, keep) end", "", "not awake"

@@ -114,8 +114,12 @@ class Scripts:
                 return m.commit(_begun(fence, turn), space=SPACE, reply=text, block=text, begin=begin)
             case ("step", fence, turn, saw):
                 return m.step(_begun(fence, turn), STEP, "+".join(saw).encode())
-            case ("renew", fence, turn, release):
-                return m.renew([_begun(fence, turn)], release=release)
+            case ("renew", fence, turn):
+                return m.renew([_begun(fence, turn)])
+            case ("hand back", fence, turn):
+                return m.hand_back([_begun(fence, turn)])
+            case ("fail", fence, turn):
+                return m.failed(_begun(fence, turn))
             case ("sweep",):
                 return m.sweep()
             case ("stop", drop):
@@ -156,7 +160,7 @@ def _flat(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _begun(fence: int, turn: str) -> Begun:
-    return Begun(LANE, 0, fence, turn, 1, False, OWNER, (), {}, {}, (), 0, 0)
+    return Begun(LANE, 0, fence, turn, False, 0, 0, False, OWNER, (), {}, {}, (), 0, 0)
 
 
 READ = """

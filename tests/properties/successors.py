@@ -1,7 +1,7 @@
 """Every next state of a state of the world, and what must hold in each; raises Broken where a promise is.
 
 The world: one lane, two workers, a few posts, and any number of sweeps, crashes, pauses past the lease, ended leases,
-hand-backs, redeliveries by the platform, lost, doubled and late wake-ups and commits whose answer is lost; at most one
+hand-backs, failures, redeliveries by the platform, lost, doubled and late wake-ups and commits whose answer is lost; at most one
 EDIT and one STOP.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from core.mailbox import Begun
 from tests.properties.scripts import Call
-from tests.properties.world import Broken, Holding, Lane, Result, World
+from tests.properties.world import MANY, Broken, Holding, Lane, Past, Result, World
 
 
 def next_calls(world: World, count: int) -> list[Call]:
@@ -25,7 +25,7 @@ def next_calls(world: World, count: int) -> list[Call]:
         calls += [("commit", fence, turn, holding.saw, begin) for begin in (False, True)]
         if not holding.unsure:
             calls.append(("step", fence, turn, holding.saw))
-            calls += [("renew", fence, turn, release) for release in (False, True)]
+            calls += [(what, fence, turn) for what in ("renew", "hand back", "fail")]
     if world.edits:
         calls += [("edit", n, drop) for n in range(world.posted) for drop in (False, True)]
     if world.stops:
@@ -77,17 +77,21 @@ def _working(
         elif result.answer.epoch:
             told = told._replace(wakeups=(*told.wakeups, result.answer.epoch))
         yield f"commit of {fence}: {result.answer.status}", told
-        lost = holding._replace(unsure=True, lease=False)
-        yield f"commit of {fence}, answer lost", done._replace(workers=_with(world, i, lost))
+        lost = done._replace(workers=_with(world, i, holding._replace(unsure=True, lease=False)))
+        if following is not None:  # and nobody knows
+            lost = lost._replace(past=lost.past.next(following.turn))
+        yield f"commit of {fence}, answer lost", lost
     if holding.unsure:
         return
     step = run(lane, ("step", fence, turn, holding.saw))
-    yield f"step of {fence}: {step.answer}", _renewed(world, i, holding, step, step.answer)
-    renew = run(lane, ("renew", fence, turn, False))
+    kept = _renewed(world, i, holding, step, step.answer)
+    if step.answer and step.lane.journal != lane.journal:
+        kept = kept._replace(past=world.past._replace(grew=True))
+    yield f"step of {fence}: {step.answer}", kept
+    renew = run(lane, ("renew", fence, turn))
     yield f"renew of {fence}: {renew.answer}", _renewed(world, i, holding, renew, renew.answer[0])
-    back = run(lane, ("renew", fence, turn, True))
-    _same(world, back)
-    yield f"hand-back of {fence}", world._replace(lane=back.lane, workers=_with(world, i, None))
+    for what in ("hand back", "fail"):
+        yield f"{what} of {fence}", _told(world, i, holding, what, run(lane, (what, fence, turn)))
 
 
 def _with(world: World, i: int, holding: Holding | None) -> tuple[Holding | None, ...]:
@@ -128,6 +132,8 @@ def _woken(world: World, i: int, epoch: int, result: Result) -> World:
     _same(world, result)
     if result.answer is None:
         return world._replace(lane=result.lane)
+    if world.lane.held():
+        raise Broken("a turn was begun before its lane was free")
     if epoch != world.lane.number("ep"):
         raise Broken("a stale wake-up began a turn")
     return _begins(world._replace(lane=result.lane), i, result.answer)
@@ -144,7 +150,11 @@ def _begins(world: World, i: int, begun: Begun) -> World:
             raise Broken("a resumed turn has other messages than those that its journal answers")
     if begun.halted != (world.halted == begun.turn):
         raise Broken(f"a turn was begun with halted={begun.halted}, but STOP had named {world.halted[:1] or 'none'}")
-    return world._replace(workers=_with(world, i, Holding(begun.fence, begun.turn, saw, lease=True)))
+    past = world.past.next(begun.turn)
+    right = (world.past.turn == begun.turn, past.failures, past.deaths)
+    if (begun.again, min(begun.failures, MANY), min(begun.deaths, MANY)) != right:
+        raise Broken(f"a turn was begun with {begun.failures} failures and {begun.deaths} deaths, but had {right}")
+    return world._replace(past=past, workers=_with(world, i, Holding(begun.fence, begun.turn, saw, lease=True)))
 
 
 def _committed(world: World, holding: Holding, result: Result) -> World:
@@ -157,11 +167,11 @@ def _committed(world: World, holding: Holding, result: Result) -> World:
     if result.replies != text or result.blocks != text:
         raise Broken("a commit without exactly one reply and one block")
     if world.owed[: len(saw)] != saw:
-        raise Broken(f"committed {_told(saw)} where {_told(world.owed)} was owed")
+        raise Broken(f"committed {_listed(saw)} where {_listed(world.owed)} was owed")
     if holding.fence != world.lane.number("fen"):
         raise Broken("an old token committed")
     halted = "" if world.halted == holding.turn else world.halted
-    return world._replace(lane=result.lane, owed=world.owed[len(saw) :], halted=halted)
+    return world._replace(lane=result.lane, owed=world.owed[len(saw) :], past=Past(), halted=halted)
 
 
 def _renewed(world: World, i: int, holding: Holding, result: Result, answer: int) -> World:
@@ -177,6 +187,19 @@ def _renewed(world: World, i: int, holding: Holding, result: Result, answer: int
     if (answer == 2) != (world.halted == holding.turn):
         raise Broken(f"a renewal answered {answer}, but STOP had named {world.halted[:1] or 'none'}")
     return world._replace(lane=result.lane, workers=_with(world, i, holding._replace(lease=True)))
+
+
+def _told(world: World, i: int, holding: Holding, what: str, result: Result) -> World:
+    """A worker says what became of its turn, and holds it no more."""
+    _same(world, result)
+    past = world.past
+    if holding.fence == world.lane.number("fen") and world.lane.get("st") == "busy":
+        past = past.failed() if what == "fail" else past._replace(untold=False)
+        if result.lane.held() != (what == "fail"):
+            raise Broken("a failed turn is tried again at once, or one that was handed back is not")
+    elif result.lane != world.lane:
+        raise Broken("an old token ended a turn")
+    return world._replace(lane=result.lane, past=past, workers=_with(world, i, None))
 
 
 def _edited(world: World, n: int, drop: bool, result: Result) -> World:
@@ -206,7 +229,7 @@ def settled(world: World) -> None:
     """What must hold in every state."""
     lane = world.lane
     if lane.waiting != world.owed:
-        raise Broken(f"{_told(world.owed)} is owed, but {_told(lane.waiting)} waits")
+        raise Broken(f"{_listed(world.owed)} is owed, but {_listed(lane.waiting)} waits")
     awake = lane.get("st") in ("woken", "busy")
     if bool(lane.waiting) != awake or bool(lane.live) != awake:
         raise Broken("a lane with messages that is not awake or that the sweeper does not see, or the reverse")
@@ -218,5 +241,5 @@ def settled(world: World) -> None:
         raise Broken("the sweeper would take a lane whose lease has not ended")
 
 
-def _told(entries: Iterable[str]) -> str:
+def _listed(entries: Iterable[str]) -> str:
     return "[" + " ".join(f"{int(e[:32], 16)}{e[65:]}" for e in entries) + "]"

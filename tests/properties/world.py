@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+MANY = 1
+"""So often, or more: that they count on is a matter of tests/core/test_mailbox_leases.py."""
+
 
 class Lane(NamedTuple):
     """What the store holds of the lane."""
@@ -14,7 +17,10 @@ class Lane(NamedTuple):
     ends: bool = False
 
     def get(self, name: str) -> str:
-        return dict(self.fields).get(name, "")
+        for known, value in self.fields:
+            if known == name:
+                return value
+        return ""
 
     def number(self, name: str) -> int:
         return int(self.get(name) or 0)
@@ -45,6 +51,30 @@ class Holding(NamedTuple):
     """It has sent a commit and has no answer."""
 
 
+class Past(NamedTuple):
+    """What really happened to the turn at the head: what its next BEGIN must say of it, numbers up to MANY."""
+
+    turn: str = ""
+    """"" before its first BEGIN."""
+    untold: bool = False
+    """The worker that began it last has not said what became of it."""
+    grew: bool = False
+    """A step was kept since."""
+    failures: int = 0
+    deaths: int = 0
+
+    def next(self, turn: str) -> "Past":
+        """After one more BEGIN."""
+        if turn != self.turn:
+            return Past(turn, untold=True)
+        deaths = 0 if self.grew else min(self.deaths + self.untold, MANY)
+        return self._replace(untold=True, grew=False, deaths=deaths)
+
+    def failed(self) -> "Past":
+        """After its worker said that it failed."""
+        return self._replace(untold=False, failures=min(self.failures + 1, MANY))
+
+
 class World(NamedTuple):
     """One state of everything."""
 
@@ -55,6 +85,7 @@ class World(NamedTuple):
     """The messages that were accepted and neither answered nor reported as dropped, in order: the promise."""
     wakeups: tuple[int, ...] = ()
     """Epochs of wake-ups that may arrive at any time, any number of times, or never."""
+    past: Past = Past()
     halted: str = ""
     """The turn of which STOP said that it is being stopped."""
     edits: int = 1
