@@ -185,10 +185,15 @@ class _Values:
 
     def store(self, name: str) -> Secret:
         secret = self.secret(name)
-        if secret and not secret.reveal().startswith(("redis://", "rediss://", "unix://")):
-            raise SettingsError(
-                f"{name} must begin with redis://, rediss:// or unix://, such as redis://localhost:6379/0."
-            )
+        if secret:
+            from core.connections import (
+                address,
+            )  # without an own store, the embedded one starts before this is imported
+
+            try:
+                address(secret.reveal())
+            except ValueError as error:
+                raise SettingsError(f"{name} must {error}.") from None
         return secret
 
     def providers(self) -> dict[str, Provider]:

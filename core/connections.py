@@ -69,8 +69,9 @@ def address(url: str) -> Address:
         raise _Wrong(
             f"hold a host, a port and options that can be read, such as redis://localhost:6379/0; {_ESCAPES}"
         ) from None
+    managed: dict[str, Any] = {"connection_pool": None} if found.sentinels else {}
     try:
-        found.connection(**found.options)
+        found.connection(**found.options, **managed)
     except TypeError:
         raise _Wrong(f"hold no option behind the ? that the client does not know; {_ESCAPES}") from None
     return found
@@ -102,16 +103,17 @@ def _watched(rest: str, *, encrypted: bool) -> Address:
     }
     options = dict(parse_url(f"redis:///?{urlencode(told)}"))
     most: Any = options.pop("max_connections", 0)
-    options |= {"db": int(db or 0)}
+    for elsewhere in ("db", "username", "password"):  # the path and the part before the hosts tell these
+        options.pop(elsewhere, None)
     name, _, password = who.partition(":")
-    options |= {k: unquote(v) for k, v in (("username", name), ("password", password)) if v}
+    options |= {k: unquote(v) for k, v in (("username", name), ("password", password)) if v} | {"db": int(db or 0)}
     if encrypted:
         asking |= {"ssl": True, **{k: v for k, v in options.items() if k.startswith("ssl_")}}
     kind = _WatchedEncrypted if encrypted else _Watched
     sentinels = tuple(_place(host) for host in hosts.split(",") if host.strip())
     if not sentinels:
         raise _Wrong("name the hosts of the sentinels, such as redis+sentinel://one:26379,two:26379/mymaster")
-    return Address("sentinel", kind, {**options, "connection_pool": None}, most, service, sentinels, asking)
+    return Address("sentinel", kind, options, most, service, sentinels, asking)
 
 
 def _place(text: str) -> Place:
@@ -133,7 +135,6 @@ def client(where: Address, connections: int, timeout: float) -> Redis:
     sentinel: Any = Sentinel(where.sentinels, sentinel_kwargs={**asking, **where.asking})  # type: ignore[no-untyped-call]
     for one in sentinel.sentinels:
         one.connection_pool.connection_class = _KINDS[one.connection_pool.connection_class]
-    del settings["connection_pool"]
     pool = Watch(where.service, sentinel, connection_class=where.connection, **settings)  # type: ignore[no-untyped-call]
     return Redis(connection_pool=pool)
 

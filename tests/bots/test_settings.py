@@ -51,6 +51,15 @@ def test_a_file_in_the_data_folder_is_read_when_there_is_none_in_the_working_fol
         ("OPENAI_BASE_URL", "localhost:1234", "https://"),
         ("TELEGRAM_BOT_TOKEN", "1:a b", "without them"),
         ("REDIS_URL", "localhost:6379", "redis://"),
+        ("REDIS_URL", "memory://", "redis://"),
+        ("REDIS_URL", "unix+cluster:///tmp/s", "redis://"),
+        ("REDIS_URL", "redis://host:port/0", "a host, a port"),
+        ("REDIS_URL", "redis+sentinel://one:26379,two:26379", "the service"),
+        ("REDIS_URL", "redis+sentinel:///service", "the hosts"),
+        ("REDIS_URL", "redis+sentinel://one:x/service", "a host, a port"),
+        ("REDIS_URL", "redis+cluster://one:6379/1", "no database"),
+        ("REDIS_URL", "redis://one:6379/0?max_connection=5", "no option"),
+        ("REDIS_URL", "redis://:pa?ss@host:6379", "%3F"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_the_remedy(tmp_path: Path, name: str, value: str, remedy: str) -> None:
@@ -58,6 +67,23 @@ def test_a_wrong_value_names_the_variable_and_the_remedy(tmp_path: Path, name: s
         read({name: value}, tmp_path)
     assert name in raised.value.sentence
     assert remedy in raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "rediss://:p%2Fw@host:6380/3?ssl_cert_reqs=none",
+        "redis://[::1]:6379/0?max_connections=2000",
+        "unix:///run/valkey.sock?db=1",
+        "redis+sentinel://user:p%40w@one,[::1]:26380,two:26379/mymaster/2?sentinel_password=x&socket_timeout=3",
+        "rediss+sentinel://one/mymaster?ssl_ca_certs=/etc/ca.pem",
+        "redis+cluster://:pw@one:7000",
+        "rediss+cluster://one:7000/0?ssl_check_hostname=no",
+    ],
+)
+def test_a_store_is_named_as_docket_names_it(tmp_path: Path, url: str) -> None:
+    assert read({"REDIS_URL": url}, tmp_path).redis_url.reveal() == url
 
 
 def test_rates_and_budgets_are_read(tmp_path: Path) -> None:
@@ -93,6 +119,15 @@ def test_secrets_do_not_print(tmp_path: Path) -> None:
     assert secret not in f"{settings!r} {settings}"
     assert environment["PIERIA_KEY"] not in repr(settings)
     assert secret.encode() not in repr(settings).encode()
+
+
+@pytest.mark.parametrize("url", ["redis://:s3/cr3t@host", "redis://:s3?cr3t@host", "redis+sentinel://:s3/cr3t@one:1/a"])
+def test_a_password_of_the_store_is_not_repeated_in_the_error(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read({"REDIS_URL": url}, tmp_path)
+    assert "s3" not in raised.value.sentence
+    assert "cr3t" not in raised.value.sentence
+    assert raised.value.__cause__ is None
 
 
 def test_a_wrong_key_is_not_repeated_in_the_error(tmp_path: Path) -> None:
