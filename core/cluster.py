@@ -147,8 +147,10 @@ class Cluster:
         self._from = [int(row[FROM]) for row in rows]
         self._owners = places
         self._learnt += 1
-        for place in [place for place in self._nodes if place not in places and place != self._seed]:
-            await self._nodes.pop(place).connection_pool.disconnect(inuse_connections=False)
+        for place in [place for place in self._nodes if place not in places]:  # whoever waits for one asks its heir
+            await self._nodes[place].connection_pool.disconnect()
+            if place != self._seed:
+                del self._nodes[place]
 
     def _owner(self, slot: int) -> Place:
         at = bisect_right(self._from, slot) - 1

@@ -163,6 +163,9 @@ class Store:
         try:
             told = await asyncio.gather(*asked)
         except RedisError as error:
+            if self._cluster is not None:
+                with suppress(RedisError):
+                    await self._cluster.open()
             raise translated(error) from error
         self.tight = any(_tight(info) for info in told)
         self._copied = {place for place, info in zip(primaries, told, strict=True) if _copied(info)}

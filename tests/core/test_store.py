@@ -49,6 +49,33 @@ async def test_a_store_that_is_not_there_is_told_in_a_sentence(tmp_path: Path):
         await reopened(f"unix://{tmp_path}/nobody")
 
 
+async def test_a_store_that_throws_away_what_it_holds_is_refused(store: Store, valkey_url: str):
+    await store.redis.config_set("maxmemory-policy", "volatile-ttl")
+    try:
+        await reopened(valkey_url)  # without a limit it throws nothing away
+        await store.redis.config_set("maxmemory", 2**40)
+        with pytest.raises(StoreMismatch, match="noeviction"):
+            await reopened(valkey_url)
+    finally:
+        await store.redis.config_set("maxmemory", 0)
+        await store.redis.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_a_store_that_waits_for_replicas_is_told_from_a_broken_one(store: Store):
+    await store.redis.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(StoreAway, match="replica"):
+            await store.run("lease", ("pieria:lease:a",), "me", 1000, "")
+    finally:
+        await store.redis.config_set("min-replicas-to-write", 0)
+
+
+@pytest.mark.parametrize("url", ["localhost", "redis+cluster://one/3", "redis+sentinel://one"])
+async def test_a_url_that_names_nothing_is_told_in_a_sentence(url: str):
+    with pytest.raises(StoreError, match="REDIS_URL must"):
+        Store(url)
+
+
 async def test_scripts_run_after_the_store_forgot_them(store: Store):
     await store.redis.script_flush()
     assert await store.run("renew", *_flat(RENEW)) == 0
@@ -106,6 +133,10 @@ async def test_a_full_store_is_told_from_a_broken_one(store: Store):
         (exceptions.ResponseError("NOAUTH Authentication required."), StoreError, "password"),
         (exceptions.ConnectionError("refused"), StoreAway, "REDIS_URL"),
         (exceptions.TimeoutError("slow"), StoreAway, "REDIS_URL"),
+        (exceptions.MovedError("7 one:6379"), StoreError, "redis+cluster://"),
+        (exceptions.ResponseError("This instance has cluster support disabled"), StoreError, "+cluster"),
+        (exceptions.ClusterDownError("Hash slot not served"), StoreAway, "REDIS_URL"),
+        (exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreAway, "min-replicas-to-write"),
         (exceptions.ResponseError("unknown command 'EVALSHA'"), StoreError, "7.2"),
         (exceptions.ResponseError("something else"), StoreError, "something else"),
     ],

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from core import store as store_module
 from core.budget import Limit
+from core.channels import Channels
 from core.cluster import _slot
 from core.dead import DeadLetters
 from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
@@ -24,7 +25,7 @@ from core.seal import Keyring, Seal
 from core.store import Store
 from tests.conftest import FINGERPRINT, leaks, wait_until
 from tests.core.lane import OWNER, SPACE, begun, entry, event, post
-from tests.servers.valkeys import Cluster, Server
+from tests.servers.valkeys import Cluster, Server, owns
 from tests.stage import KEY, stage
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -245,23 +246,25 @@ async def test_a_url_of_another_kind_is_told_in_a_sentence(cluster: Cluster, val
 
 
 async def test_channels_of_all_shards_are_heard(store: Store) -> None:
-    heard: list[bytes] = []
-    async with store.pubsub() as pubsub:
-        await pubsub.ssubscribe(*(f"{t}:ctl" for t in tags()))
+    channels, heard, again = Channels(store), list[bytes](), list[None]()
 
-        async def listen() -> None:
-            async for item in pubsub.listen():
-                heard.append(item["data"] if item["type"] == "smessage" else b"open")
+    async def hear(data: bytes) -> None:
+        heard.append(data)
 
-        listening = asyncio.create_task(listen())
-        await wait_until(lambda: heard == [b"open"] * 8)
-        for t in tags():
-            pipeline = store.redis.pipeline(transaction=False)
-            pipeline.spublish(f"{t}:ctl", t)
-            await store.execute(pipeline)
-        await wait_until(lambda: set(heard[8:]) == {t.encode() for t in tags()})
-        await pubsub.sunsubscribe("{pieria3}:ctl")
-        listening.cancel()
+    names = tuple(f"{t}:ctl" for t in tags())
+    await channels.hear(names[:4], hear, lambda: again.append(None))
+    running = asyncio.create_task(channels.run())
+    await wait_until(lambda: len(again) == 4)
+    await channels.hear(names[4:], hear, lambda: again.append(None))
+    await wait_until(lambda: len(again) == 8)
+    for name in names:
+        await channels.tell(name, name.encode())
+    await wait_until(lambda: sorted(heard) == sorted(name.encode() for name in names))
+    await channels.leave(names[:7])
+    await channels.tell(names[7], b"still")
+    await wait_until(lambda: heard[-1] == b"still")
+    running.cancel()
+    await asyncio.wait((running,))
 
 
 async def test_a_cancellation_is_never_lost(store: Store, mailbox: Mailbox) -> None:
@@ -274,20 +277,34 @@ async def test_a_cancellation_is_never_lost(store: Store, mailbox: Mailbox) -> N
             assert asking.cancelled()
 
 
-async def test_a_shard_that_moved_to_another_node_is_found_there(
+async def test_a_shard_moves_to_another_node_while_its_chats_are_busy(
     cluster: Cluster, store: Store, mailbox: Mailbox
 ) -> None:
-    slot = _slot("{pieria1}")
-    there, here = [(await s.ask("CLUSTER", "MYID")).decode() for s in (cluster.servers[2], cluster.servers[1])]
-    for owner in (there, here):
-        for server in cluster.servers[:3]:
-            await server.ask("CLUSTER", "SETSLOT", slot, "NODE", owner)
-        assert await mailbox.sweep() == []
-        turn = await begun(mailbox, entry(1 if owner == there else 2), lane=SECOND)
-        await mailbox.schedule(SECOND, "work", 2**50, entry(3), OWNER)
-        await mailbox.cancel(SECOND, "work")
-        await mailbox.commit(turn, space=SPACE)
-        await cluster.empty()
+    slot = _slot(SECOND.tag)
+    there, here = cluster.servers[2], cluster.servers[1]
+    stop = asyncio.Event()
+    played: list[str] = []
+
+    async def play() -> None:
+        for n in count():
+            if stop.is_set():
+                return
+            turn = await begun(mailbox, entry(n), lane=SECOND)
+            await mailbox.schedule(SECOND, "work", 2**50, entry(n), OWNER)
+            await mailbox.cancel(SECOND, "work")
+            await mailbox.commit(turn, space=SPACE, block=str(n).encode())
+            played.append(str(n))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(play())
+        for giver, taker in ((here, there), (there, here)):
+            before = len(played)
+            await wait_until(lambda before=before: len(played) > before + 20)
+            await giver.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", await taker.name())
+            await wait_until(lambda taker=taker: owns(taker, slot), seconds=10.0)
+        stop.set()
+    _, blocks, _ = await mailbox.context(SECOND)
+    assert [block.decode() for block in blocks] == played
 
 
 async def test_a_node_that_was_killed_is_replaced_and_nothing_that_was_accepted_is_lost(tmp_path: Path) -> None:
@@ -295,8 +312,9 @@ async def test_a_node_that_was_killed_is_replaced_and_nothing_that_was_accepted_
     accepted: list[tuple[Lane, str]] = []
     try:
         await servers.start()
-        store = Store(servers.url)
+        store, idle = Store(servers.url), Store(servers.url)
         await store.open(FINGERPRINT)
+        await idle.open(FINGERPRINT)
         mailbox = Mailbox(store, "one", Rules(cap=10_000))
         stop = asyncio.Event()
 
@@ -313,19 +331,13 @@ async def test_a_node_that_was_killed_is_replaced_and_nothing_that_was_accepted_
                 accepted.append((lane, one.event))
                 await asyncio.sleep(0.002)
 
-        heard: list[str] = []
+        channels, heard, again = Channels(store), list[bytes](), list[None]()
 
-        async def hear() -> None:
-            while True:
-                try:
-                    async with store.pubsub() as pubsub:
-                        await pubsub.ssubscribe(f"{FIRST.tag}:ctl")
-                        async for item in pubsub.listen():
-                            heard.append(item["type"])
-                except (RedisError, OSError):
-                    await asyncio.sleep(0.05)
+        async def hear(data: bytes) -> None:
+            heard.append(data)
 
-        hearing = asyncio.create_task(hear())
+        await channels.hear((FIRST.halts,), hear, lambda: again.append(None))
+        hearing = asyncio.create_task(channels.run())
         async with asyncio.TaskGroup() as tasks:
             for n, lane in enumerate(LANES):
                 tasks.create_task(write(lane, n * 100_000))
@@ -337,14 +349,26 @@ async def test_a_node_that_was_killed_is_replaced_and_nothing_that_was_accepted_
                 lambda: len([1 for lane, _ in accepted[before:] if lane.tag == FIRST.tag]) > 20, seconds=10.0
             )
             stop.set()
-        await wait_until(lambda: heard.count("ssubscribe") > 1)
+        await wait_until(lambda: _measured(idle))
+        await wait_until(lambda: len(again) > 1)
+        await channels.tell(FIRST.halts, b"there")
+        await wait_until(lambda: heard == [b"there"])
         hearing.cancel()
         await asyncio.wait((hearing,))
         for lane, name in accepted:
             assert await mailbox.knows(lane, name)
         await store.close()
+        await idle.close()
     finally:
         servers.close()
+
+
+async def _measured(store: Store) -> bool:
+    try:
+        await store.measure()
+    except StoreAway:
+        return False
+    return True
 
 
 async def _taken_over(server: Server) -> bool:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.exceptions import RedisError
 
 from core import store as store_module
+from core.channels import Channels
 from core.errors import StoreAway
 from core.keys import lane_keys, tags
 from core.mailbox import Mailbox, Rules
@@ -80,19 +80,13 @@ async def test_all_goes_on_at_the_replica_when_the_primary_was_killed_and_nothin
                 break
             accepted.append((lane, event(n)))
 
-    heard: list[str] = []
+    channels, heard, again = Channels(store), list[bytes](), list[None]()
 
-    async def hear() -> None:
-        while True:
-            try:
-                async with store.pubsub() as pubsub:
-                    await pubsub.ssubscribe(*(f"{t}:ctl" for t in tags()))
-                    async for item in pubsub.listen():
-                        heard.append(item["type"])
-            except (RedisError, OSError):
-                await asyncio.sleep(0.05)
+    async def hear(data: bytes) -> None:
+        heard.append(data)
 
-    hearing = asyncio.create_task(hear())
+    await channels.hear(tuple(f"{t}:ctl" for t in tags()), hear, lambda: again.append(None))
+    hearing = asyncio.create_task(channels.run())
     async with asyncio.TaskGroup() as tasks, stage(store, lambda p: [gate, Text(p.lines[-1].text)]) as s:
         await s.say("before")
         await wait_until(lambda: s.model.open)
@@ -108,7 +102,9 @@ async def test_all_goes_on_at_the_replica_when_the_primary_was_killed_and_nothin
         assert await s.replies(1) == ["before"]
         await s.say("after")
         assert await s.replies(2) == ["before", "after"]
-    await wait_until(lambda: heard.count("ssubscribe") >= 16)
+    await wait_until(lambda: len(again) >= 16)
+    await channels.tell(LANE.halts, b"there")
+    await wait_until(lambda: heard == [b"there"])
     hearing.cancel()
     await asyncio.wait((hearing,))
     for lane, name in accepted:

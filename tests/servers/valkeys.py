@@ -48,6 +48,10 @@ class Server:
         async with Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5.0) as redis:
             return await redis.execute_command(*command)
 
+    async def name(self) -> str:
+        """Its name in a cluster."""
+        return (await self.ask("CLUSTER", "MYID")).decode()
+
     async def ready(self) -> None:
         await until(lambda: self.ask("PING"))
 
@@ -133,8 +137,7 @@ class Cluster:
         for server in self.servers:
             await until(lambda server=server: self._whole(server))
         if len(self.servers) > 3:
-            first = (await self.servers[0].ask("CLUSTER", "MYID")).decode()
-            await self.servers[3].ask("CLUSTER", "REPLICATE", first)
+            await self.servers[3].ask("CLUSTER", "REPLICATE", await self.servers[0].name())
             await until(lambda: copies(self.servers[0]))
             for server in self.servers[1:3]:
                 await until(lambda server=server: _names(server, self.servers[3]))
@@ -171,6 +174,12 @@ async def _names(server: Server, replica: Server) -> bool:
     """Whether a server knows of the other that it is a replica."""
     rows = await server.ask("CLUSTER", "SLOTS")
     return any(node[1] == replica.port for row in rows for node in row[3:])
+
+
+async def owns(server: Server, slot: int) -> bool:
+    """Whether it says that a slot is its own."""
+    rows = await server.ask("CLUSTER", "SLOTS")
+    return any(row[0] <= slot <= row[1] and row[2][1] == server.port for row in rows)
 
 
 async def until(fact: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
