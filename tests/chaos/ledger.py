@@ -9,29 +9,30 @@ from typing import Any
 from core.words import words
 from tests.chaos.people import DONE, NUMBER, People, unanswered
 from tests.chaos.platforms import Place, Platform, Shown
+from tests.chaos.process import Process
 from tests.servers.models import ModelServer, Seen
 
-GRACE = 0.3
-"""Seconds before a kill in which a send may have been answered without the program having noted it."""
 AGAIN = words("sent_again").strip("*() ")[:10]
 
 
 @dataclass(slots=True)
 class Outage:
-    """A time in which the program was down or stood still."""
+    """A time in which the program, one of its processes or its store was down or stood still."""
 
     kind: str
     began: float
     hit: list[Place]
-    """Where a turn was under way."""
+    """Where a turn was under way that it stops."""
+    wide: bool
+    """Replies of all places had to wait for it."""
     ended: float = 0.0
-    """The program is up again."""
-    gone: float = 0.0
-    """It has truly ended: until then it may have sent something."""
+    """The program is up again, or its other processes can go on."""
+    doubt: list[tuple[float, float]] = field(default_factory=list)
+    """Times at which a send began that may have been under way, or not been noted."""
 
     @property
     def killed(self) -> bool:
-        return self.kind in {"kill", "store kill"}
+        return self.kind.startswith("kill")
 
 
 @dataclass(slots=True)
@@ -87,16 +88,25 @@ class Ledger:
             self._look()
             await asyncio.sleep(0.05)
 
-    def outage(self, kind: str) -> Outage:
-        """Something ends or stands still now."""
-        hit = [place for seen in self._models.requests if not seen.ended and (place := self._place(seen))]
-        self.outages.append(Outage(kind, time.monotonic(), list(dict.fromkeys(hit))))
+    def outage(self, kind: str, process: Process | None = None) -> Outage:
+        """Something ends or stands still now: a process, or the store."""
+        wide = process is None or process.delivers
+        turns = (s for s in self._models.requests if not s.ended and (wide or _asked_by(process, s)))
+        hit = [place for seen in turns if (place := self._place(seen))]
+        self.outages.append(Outage(kind, time.monotonic(), list(dict.fromkeys(hit)), wide))
         return self.outages[-1]
 
-    def note_broken(self, since: float) -> None:
-        """A SIGTERM since this moment: answers of the model that had begun and were left."""
-        broken = [s for s in self._models.requests if s.closed == "gone" and s.ended >= since and s.pieces]
-        self.begun_again += len(broken)
+    def note_broken(self, process: Process, since: float) -> None:
+        """A SIGTERM since this moment: answers of the model that had begun and were left, though no other process had taken
+        the turn over before.
+        """
+        for seen in self._models.requests:
+            if seen.closed == "gone" and seen.ended >= since and seen.pieces and _asked_by(process, seen):
+                place = self._place(seen)
+                later = (s for s in self._models.requests if seen.at < s.at < since)
+                if not any(self._place(s) is place for s in later):
+                    self.begun_again += 1
+                    self.findings.append(f"{place.name if place else '?'}: begun again at SIGTERM")
 
     def ended_wrong(self, how: str) -> None:
         """The program ended otherwise than it should."""
@@ -130,9 +140,9 @@ class Ledger:
         told += [(o.began, f"{o.kind} until {o.ended - self._began:.2f}") for o in self.outages]
         for seen in self._models.requests:
             if self._place(seen) is place:
-                told.append(
-                    (seen.at, f"turn {unanswered(seen.json)} until {seen.ended - self._began:.2f} {seen.closed}")
-                )
+                by = seen.headers.get("Authorization", "").removeprefix("Bearer ")
+                until = f"until {seen.ended - self._began:.2f} {seen.closed}"
+                told.append((seen.at, f"{by}: turn {unanswered(seen.json)} {until}"))
         told += [(shown.at, f"made {shown.id} {shown.text[:60]!r}") for shown in platform.shown(place)]
         told += [(at, f"final {id_}") for id_, at in self._finals[place].items()]
         told += platform.calls(place)
@@ -155,26 +165,29 @@ class Ledger:
             verdict.recovery += self._recovered(place)
         if platform.blind:
             verdict.most = platform.unclear()
-            verdict.most += sum(platform.began(o.began - GRACE, o.gone) for o in self.outages if o.gone)
+            verdict.most += platform.began([within for o in self.outages for within in o.doubt])
         verdict.problems = len(platform.server.problems)
         self.findings += [f"{platform.name}: {problem}" for problem in platform.server.problems[:5]]
         return verdict
 
     def _read(self, place: Place, shown: list[Shown], verdict: Verdict) -> None:
-        known: set[str] = set()
+        known: dict[str, bool] = {}
+        """Whether the message before that names a number is marked."""
         order: list[str] = []
         for message in shown:
             numbers = NUMBER.findall(message.text)
+            again = AGAIN in message.text
             if not _final(message):
                 verdict.stray += 1
                 self.findings.append(f"{place.name}: stray {message.text[:100]!r}")
-            elif known & set(numbers):
-                again = AGAIN in message.text
-                verdict.marked += again
-                verdict.copies += not again
-                self.findings.append(f"{place.name}: {'marked ' if again else ''}copy {message.text[:100]!r}")
-            order += [n for n in numbers if n not in known and _final(message)]
-            known.update(order)
+                continue
+            if before := [known[number] for number in numbers if number in known]:
+                told = again or any(before)  # one that was on its way while it was sent again can come behind that one
+                verdict.marked += told
+                verdict.copies += not told
+                self.findings.append(f"{place.name}: {'marked ' if told else ''}copy {message.text[:100]!r}")
+            order += [n for n in numbers if n not in known]
+            known.update((n, again) for n in numbers)
         verdict.said += len(place.asked)
         verdict.lost += len(lost := [n for n in place.asked if n not in known])
         wrong = [f"{b} after {a}" for a, b in itertools.pairwise(order) if _before(b, a, place)]
@@ -191,10 +204,11 @@ class Ledger:
     def _recovered(self, place: Place) -> list[float]:
         """Seconds from each start after a kill to the first final, where nothing else came between."""
         found = []
-        for outage, following in itertools.zip_longest(self.outages, self.outages[1:]):
+        for number, outage in enumerate(self.outages):
             if not outage.killed or place not in outage.hit:
                 continue
-            until = following.began if following else float("inf")
+            following = (o.began for o in self.outages[number + 1 :] if o.wide or place in o.hit)
+            until = next(following, float("inf"))
             finals = [at for at in self._finals[place].values() if outage.began < at < until]
             if finals:
                 found.append(max(0.0, min(finals) - outage.ended))
@@ -214,3 +228,7 @@ def _before(one: str, other: str, place: Place) -> bool:
 
 def _final(shown: Shown) -> bool:
     return DONE in shown.text and not shown.growing and bool(NUMBER.search(shown.text))
+
+
+def _asked_by(process: Process | None, seen: Seen) -> bool:
+    return process is not None and seen.headers.get("Authorization") == f"Bearer {process.name}"

@@ -86,9 +86,10 @@ class Telegram:
         here = [c for c in self.server.calls if c.params.get("chat_id") == place.chat.id]
         return [(c.at, f"{c.method} {c.status} {c.description}") for c in here]
 
-    def began(self, since: float, until: float) -> int:
-        """Sends that began within this time."""
-        return sum(since <= c.at <= until for c in self.server.calls if c.method in self.sends)
+    def began(self, times: list[tuple[float, float]]) -> int:
+        """Sends that began within one of these times."""
+        sends = (c for c in self.server.calls if c.method in self.sends)
+        return sum(any(since <= c.at <= until for since, until in times) for c in sends)
 
     def unclear(self) -> int:
         """Sends whose answer was lost or said nothing."""

@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.chaos.house import House
+from tests.chaos.house import Many, One
 from tests.chaos.ledger import Ledger, Verdict
 from tests.chaos.people import Brain, People
 from tests.chaos.platforms import Discord, Platform, Slack, Telegram
@@ -22,14 +22,19 @@ CALM = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of it: places a platform, messages a second in all, and the great troubles."""
+    """How much of it: in front of which house, places a platform, messages a second in all, and the great troubles."""
 
+    house: type[One | Many]
     private: int
     groups: int
     rate: float
     acts: tuple[str, ...]
     gap: float
     """Seconds between two troubles, at most."""
+
+    def times(self, rounds: int) -> "Plan":
+        """The same with so many rounds of trouble."""
+        return replace(self, acts=self.acts * rounds)
 
 
 @dataclass(slots=True)
@@ -52,8 +57,8 @@ class Result:
 async def soak(plan: Plan, seed: int, folder: Path) -> Result:
     """Run it on a data folder."""
     began = time.monotonic()
-    people_rng, brain_rng, act_rng, nag_rng = (
-        random.Random(f"{seed} {use}") for use in ("talk", "brain", "act", "nag")
+    people_rng, brain_rng, act_rng, nag_rng, house_rng = (
+        random.Random(f"{seed} {use}") for use in ("talk", "brain", "act", "nag", "house")
     )
     platforms: list[Platform] = [made(plan.private, plan.groups) for made in (Telegram, Slack, Discord)]
     async with AsyncExitStack() as stack:
@@ -62,7 +67,7 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
         for platform in platforms:
             await stack.enter_async_context(platform.server)
             settings |= platform.settings
-        house = House(folder, settings)
+        house = plan.house(folder, settings, house_rng)
         people = People(platforms, people_rng)
         ledger = Ledger(platforms, people, models)
         try:
@@ -80,6 +85,8 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
             await _end([watching])
         finally:
             await house.stop()
+        for how in house.wrong:
+            ledger.ended_wrong(how)
         if "Traceback" in house.output:
             ledger.ended_wrong("a traceback was printed")
         return Result(

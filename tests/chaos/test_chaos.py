@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.chaos.house import One
 from tests.chaos.ledger import Ledger
 from tests.chaos.people import DONE, People
 from tests.chaos.platforms import Telegram
@@ -17,7 +18,7 @@ from tests.servers.telegram import TOKEN
 
 @pytest.mark.skipif(not os.environ.get("LONG"), reason="a soak of its own length: LONG=1, or make chaos")
 async def test_two_kills_lose_double_and_disorder_nothing_on_any_platform(tmp_path: Path) -> None:
-    plan = Plan(private=3, groups=1, rate=5.0, acts=("kill", "store kill"), gap=1.0)
+    plan = Plan(One, private=3, groups=1, rate=5.0, acts=("kill program", "kill store"), gap=1.0)
     result = await soak(plan, int(os.environ.get("SEED") or 1), tmp_path / "data")
     assert not result.bad, "\n".join([*map(str, result.verdicts), *result.findings, *result.story, result.output])
     assert all(verdict.said > 4 for verdict in result.verdicts)
