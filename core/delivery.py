@@ -94,7 +94,7 @@ class Delivery:
         self._spawn = spawn
         self._holding = holding
         self._channels = channels
-        self.mirrors = Mirrors(mailbox, self._mirrored, spawn)
+        self.mirrors = Mirrors(mailbox, self._mirrored, self._since, spawn)
         self._chats: dict[str, Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
@@ -131,6 +131,7 @@ class Delivery:
         return self._live(self._held(partial.chat), lane, partial, marks)
 
     def _live(self, chat: Chat, lane: Lane, partial: Partial, pages: Pages | Marks) -> "Live":
+        since = self._since(partial.chat)
         return Live(
             chat,
             partial,
@@ -138,7 +139,7 @@ class Delivery:
             self._pace,
             self._digest,
             behind=lambda: lane.id in self._queues,
-            held=lambda: self.holds(partial.chat),
+            held=lambda: self.holds(partial.chat) and self._since(partial.chat) == since,
         )
 
     def _held(self, ref: ChatRef) -> Chat:
@@ -149,7 +150,10 @@ class Delivery:
 
     def unsure(self, ref: ChatRef, at: int) -> bool:
         """Whether another process may have shown something of a turn that began at this time (ms)."""
-        return at < self._holding.since(space_of(ref))
+        return at < self._since(ref)
+
+    def _since(self, ref: ChatRef) -> int:
+        return self._holding.since(space_of(ref))
 
     def spaces(self) -> list[str]:
         """The accounts of ours that this process delivers for, as keys name them."""
@@ -256,7 +260,7 @@ class Delivery:
         reply, live = out.reply, None
         if out.far:
             self._held(reply.chat)
-            live = await self.mirrors.end(reply.turn)
+            live = await self.mirrors.end(reply.turn, reply.chat)
         known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or (out.far and live is None) else {}
         shown, tried = known.pop(SHOWN, ""), known.pop(TRIED, "")
         doubt = out.doubtful
@@ -297,7 +301,7 @@ class Delivery:
                         in_doubt = False
                 if wait := await self._pace.final(chat.traits, reply.chat):
                     await self._pause(wait, arrived=arrived)
-                    chat = self._held(reply.chat)
+                chat = self._held(reply.chat)  # looked up again at last: we may have stood still meanwhile
                 return await chat.send(reply, part, key=key, edit=edit, last=last)
             except ChatBusy as error:
                 await self._pace.hold(chat.traits, reply.chat, error.retry_after)
@@ -340,7 +344,8 @@ class Live:
         held: Callable[[], bool],
     ) -> None:
         """`behind` says whether an earlier reply of the lane is still on its way: a preview that made a message now would stand
-        above it for ever. `held` says whether we deliver here still: a preview must not come over another process' final.
+        above it for ever. `held` says whether we deliver here without a break: a preview must not come over another process'
+        final.
         """
         self._behind = behind
         self._held = held

@@ -12,7 +12,7 @@ from core.channels import Channels
 from core.errors import StoreError
 from core.keys import Lane
 from core.mailbox import Begun, Mailbox
-from core.messages import Partial
+from core.messages import ChatRef, Partial
 from core.seal import Box
 
 PARTIAL = "partial"
@@ -132,8 +132,9 @@ class Marks:
 
 
 class _Mirror:
-    def __init__(self, live: Showing) -> None:
+    def __init__(self, live: Showing, since: int) -> None:
         self.live = live
+        self.since = since
         self.fence = 0
         self.heard = 0.0
         self.ending = asyncio.Event()
@@ -147,17 +148,25 @@ class Mirrors:
         self,
         mailbox: Mailbox,
         live: Callable[[Lane, Partial, Marks], Showing],
+        since: Callable[[ChatRef], int],
         spawn: Callable[[Coroutine[None, None, None]], None],
     ) -> None:
-        """`live` makes the previews of a turn; `spawn` runs work that nobody waits for."""
+        """`live` makes the previews of a turn; `since` tells since when its account is ours without a break: what was shown
+        before is another process' to go on with. `spawn` runs work that nobody waits for.
+        """
         self._mailbox = mailbox
         self._live = live
+        self._since = since
         self._spawn = spawn
         self._mirrors: dict[str, _Mirror] = {}
 
     async def show(self, lane: Lane, partial: Partial, shown: str, *, unsure: bool) -> None:
         """Show how far a turn is. `unsure`: another process may have begun to show it. Raises StoreError."""
         mirror = self._mirrors.get(partial.turn)
+        since = self._since(partial.chat)
+        if mirror is not None and mirror.since != since:
+            await self.end(partial.turn, partial.chat)
+            mirror = None
         if mirror is None:
             known = await self._mailbox.parts(lane, partial.turn)
             if "0" in known:
@@ -165,7 +174,7 @@ class Mirrors:
             shown = shown or known.get(SHOWN, "")
             partial = msgspec.structs.replace(partial, again=unsure and not shown)
             marks = Marks(self._mailbox, lane, partial, shown, known.get(TRIED, ""))
-            mirror = _Mirror(self._live(lane, partial, marks))
+            mirror = _Mirror(self._live(lane, partial, marks), since)
             mirror.heard = time.monotonic()
             self._mirrors[partial.turn] = mirror
             self._spawn(self._follow(partial.turn, mirror))
@@ -173,14 +182,16 @@ class Mirrors:
             mirror.fence, mirror.heard = partial.fence, time.monotonic()
             mirror.live.show(partial.text, partial.doing)
 
-    async def end(self, turn: str) -> Showing | None:
-        """Show no more of a turn, and finish a call that is under way; None for a turn that was not shown from here."""
+    async def end(self, turn: str, chat: ChatRef) -> Showing | None:
+        """Show no more of a turn, and finish a call that is under way; None for a turn that was not shown from here since its
+        account is ours.
+        """
         mirror = self._mirrors.get(turn)
         if mirror is None:
             return None
         mirror.ending.set()
         await mirror.ended.wait()
-        return mirror.live
+        return mirror.live if mirror.since == self._since(chat) else None
 
     async def _follow(self, turn: str, mirror: _Mirror) -> None:
         showing = asyncio.create_task(mirror.live.run())
