@@ -1,7 +1,7 @@
 """A cluster as several stores, each reached as a single one is, and which of them has which keys.
 
-redis-py's own client of clusters closes the connections of all nodes, in use or not, whenever one of them fails, refuses what
-it has no free connection for, and runs no scripts in a pipeline (docs/decisions/0015).
+redis-py's own client of clusters cuts off everybody when one node fails, and waits for no free connection
+(docs/decisions/0015).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ TRIES = 7
 PAUSE = 0.02
 """Seconds before the second try; each next one waits twice as long."""
 LONGEST = 1.0
-FROM, UPTO, PRIMARY = 0, 1, 2
+FROM, PRIMARY = 0, 2
 """Parts of a row of CLUSTER SLOTS."""
 
 Command = tuple[tuple[Any, ...], Mapping[str, Any]]
