@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.house import Many, One
+from tests.chaos.ledger import GOAL
 from tests.chaos.soak import Plan, Result, soak
 
 ROUND = (
@@ -36,8 +37,6 @@ ABOUT = {
 }
 LONG = 7
 """Rounds of a long run."""
-GOAL = 7.0
-"""Seconds within which nearly all chats go on after a kill, with a lease of five."""
 
 
 def main() -> int:

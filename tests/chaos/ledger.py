@@ -12,6 +12,8 @@ from tests.chaos.platforms import Place, Platform, Shown
 from tests.chaos.process import Process
 from tests.servers.models import ModelServer, Seen
 
+GOAL = 7.0
+"""Seconds within which nearly all chats go on after a kill, with a lease of five."""
 AGAIN = words("sent_again").strip("*() ")[:10]
 
 
@@ -212,6 +214,8 @@ class Ledger:
             finals = [at for at in self._finals[place].values() if outage.began < at < until]
             if finals:
                 found.append(max(0.0, min(finals) - outage.ended))
+                if found[-1] > GOAL:
+                    self.findings.append(f"{place.name}: {found[-1]:.1f} s until a final after {outage.kind}")
         return found
 
     def _place(self, seen: Seen) -> Place | None:
