@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackClientError
 
 from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Refused
-from adapters.chat.slack.failures import GONE
+from adapters.chat.slack.failures import GONE, PASSING
 from adapters.chat.slack.inbound import ASIDE
 from adapters.chat.slack.postbox import Postbox
 from adapters.recent import keep
@@ -82,7 +82,7 @@ class Sessions:
             await self._postbox.client.write(method, body, ANYTHING, timeout=self._postbox.client.times.aside)
         except SlackClientError as error:
             log.debug("%s", error)
-            here = {"ratelimited", "invalid_thread_ts", *GONE}  # says nothing of other places
+            here = {"ratelimited", "invalid_thread_ts", *GONE, *PASSING}  # says nothing of other places and times
             if method == SET and isinstance(error, Refused) and error.word not in here:
                 self._postbox.forgo(SET)
             return False

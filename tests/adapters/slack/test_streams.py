@@ -292,6 +292,15 @@ async def test_an_older_app_shows_a_line_and_a_title(server, notes, dm, ada):
     assert len(server.called("agents.sessions.setStatus")) == 1
 
 
+async def test_a_session_begins_when_slack_is_well_again(server, notes, dm, ada):
+    root = await dm.say(ada, "go")
+    async with adapter(server, notes) as slack:
+        server.fail("agents.sessions.setStatus", status=500)
+        for _ in range(2):
+            await slack.typing(partial(dm, "", thread=root.ts).chat)
+    assert dm.sessions == {root.ts: "processing"}
+
+
 async def test_typing_never_fails(server, notes, dm, ada):
     root = await dm.say(ada, "go")
     async with adapter(server, notes) as slack:
