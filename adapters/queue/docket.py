@@ -16,7 +16,9 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from core.errors import SettingsError, traced
 from core.keys import tag, tags
@@ -30,8 +32,6 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 log = logging.getLogger(__name__)
-
-logging.getLogger("docket").setLevel(logging.CRITICAL)  # a store that is away is told once, by the sweeper
 
 MOST = 10_000
 """Wake-ups of a shard that wait in this process to be sent."""
@@ -229,11 +229,13 @@ async def _send(docket: Docket, hints: _Hints) -> None:
                     lane, epoch = taken[0]
                     await docket.add("play", key=f"{lane}:{epoch}")(lane, epoch)
                 else:
-                    await docket.add_many(
-                        [docket.call("play", key=f"{lane}:{epoch}")(lane, epoch) for lane, epoch in taken]
-                    )
+                    calls = [docket.call("play", key=f"{lane}:{epoch}")(lane, epoch) for lane, epoch in taken]
+                    for execution in await docket.add_many(calls):
+                        if execution.schedule_exception is not None:
+                            raise execution.schedule_exception
         except (RedisError, OSError) as error:
-            log.debug("%d wake-ups of %s were lost: %s", len(taken), docket.name, error)
+            level = logging.DEBUG if _is_away(error) else logging.WARNING
+            log.log(level, "wake-ups of %s were lost: %s", docket.name, _told(error))
 
 
 async def _forget_the_gone(docket: Docket) -> None:
@@ -244,6 +246,31 @@ async def _forget_the_gone(docket: Docket) -> None:
             for consumer in await redis.xinfo_consumers(docket.stream_key, docket.worker_group_name):
                 if not consumer["pending"] and consumer["idle"] > GONE:
                     await redis.xgroup_delconsumer(docket.stream_key, docket.worker_group_name, consumer["name"])
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether it tells of a store that does not answer, of which the sweeper tells people."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_away(inner) for inner in error.exceptions)
+    return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__} ({str(error)[:200]})" if isinstance(error, RedisError) else traced(error)
+
+
+def _heeded(record: logging.LogRecord) -> bool:
+    """Of Docket's log what went wrong, in a line; the store's refusal of a command looks like an outage to Docket."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or _is_away(error):
+        return False
+    record.msg, record.args, record.exc_info = "a docket failed: %s", (_told(error),), None
+    return True
+
+
+logging.getLogger("docket").setLevel(logging.WARNING)
+for _name in ("worker", "strikelist", "_redelivery"):
+    logging.getLogger(f"docket.{_name}").addFilter(_heeded)
 
 
 def _roomy(url: str, connections: int) -> str:

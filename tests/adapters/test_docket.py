@@ -190,6 +190,20 @@ class TestAStoreThatGoesAway:
             assert not works.done()
         assert not caplog.records, "the sweeper says what is to be said of a store that is away"
 
+    async def test_a_store_that_refuses_commands_is_told_of(self, valkey: Valkey, caplog) -> None:
+        async with Redis.from_url(valkey.url) as redis:
+            await redis.execute_command("ACL", "SETUSER", "sends", "on", ">x", "+@all", "~*", "&*", "-evalsha")
+            await redis.execute_command("ACL", "SETUSER", "plays", "on", ">x", "+@all", "~*", "&*", "-xreadgroup")
+        sender, worker = (valkey.url.replace("unix://", f"unix://{user}:x@") for user in ("sends", "plays"))
+        async with serving(sends := Dockets(sender, "a"), None), serving(Dockets(worker, "w"), Player().drain):
+            for refused in ("evalsha", "xreadgroup"):
+                sends.wake(LANE, 1)
+                await wait_until(lambda refused=refused: f"'{refused}' command" in caplog.text)
+            for lane in LANES[:50]:
+                sends.wake(lane, 2)
+            await wait_until(lambda: len([r for r in caplog.records if "were lost" in r.message]) >= 8)
+        assert not [record for record in caplog.records if record.exc_info]
+
     async def test_a_store_that_lost_its_dockets_gets_new_ones(self, redis: Redis, valkey_url: str) -> None:
         player, wakeups = Player(), Dockets(valkey_url, "worker")
         async with serving(wakeups, player.drain):
