@@ -4,7 +4,8 @@
 #   make chat      the terminal; echo "..." | make chat prints the reply alone
 #   make install   the bootstrap alone: .venv/bin/pieria is the program
 #   make test      all tests, in parallel; LONG=1 adds the long forms
-#   make chaos     a minute of kills and pauses in front of three platforms, counted; LONG=1 takes longer, SEED=n repeats
+#   make chaos     a minute of kills and pauses in front of three platforms, counted, for one process and for many;
+#                  LONG=1 takes longer, SEED=n repeats, ONLY=one|many
 #   make bench     a bare bot and ours side by side, with goals; ONLY=load,max runs some scenarios, LONG=1 takes longer
 #   make check     format, lint, types, import contracts, internal links
 

@@ -24,9 +24,10 @@ class Outage:
     kind: str
     began: float
     hit: list[Place]
-    """Where a turn was under way that it stops."""
-    wide: bool
-    """Replies of all places had to wait for it."""
+    """Where a turn was under way that it stops, or whose reply has to wait for it."""
+    plays: bool
+    delivers: bool
+    """What it does otherwise: turns, replies."""
     ended: float = 0.0
     """The program is up again, or its other processes can go on."""
     doubt: list[tuple[float, float]] = field(default_factory=list)
@@ -92,10 +93,10 @@ class Ledger:
 
     def outage(self, kind: str, process: Process | None = None) -> Outage:
         """Something ends or stands still now: a process, or the store."""
-        wide = process is None or process.delivers
-        turns = (s for s in self._models.requests if not s.ended and (wide or _asked_by(process, s)))
+        plays, delivers = (process.plays, process.delivers) if process else (True, True)
+        turns = (s for s in self._models.requests if not s.ended and (delivers or _asked_by(process, s)))
         hit = [place for seen in turns if (place := self._place(seen))]
-        self.outages.append(Outage(kind, time.monotonic(), list(dict.fromkeys(hit)), wide))
+        self.outages.append(Outage(kind, time.monotonic(), list(dict.fromkeys(hit)), plays, delivers))
         return self.outages[-1]
 
     def note_broken(self, process: Process, since: float) -> None:
@@ -204,18 +205,22 @@ class Ledger:
         return len(pairs)
 
     def _recovered(self, place: Place) -> list[float]:
-        """Seconds from each start after a kill to the first final, where nothing else came between."""
+        """Seconds from each kill until its place went on, where nothing else came between: until a final, or until the turn
+        was begun anew where only that had ended. They count from when somebody can go on.
+        """
         found = []
         for number, outage in enumerate(self.outages):
             if not outage.killed or place not in outage.hit:
                 continue
-            following = (o.began for o in self.outages[number + 1 :] if o.wide or place in o.hit)
-            until = next(following, float("inf"))
-            finals = [at for at in self._finals[place].values() if outage.began < at < until]
-            if finals:
-                found.append(max(0.0, min(finals) - outage.ended))
+            later = (o.began for o in self.outages[number + 1 :] if _comes_between(outage, o, place))
+            until = next(later, float("inf"))
+            on = list(self._finals[place].values())
+            if not outage.delivers:
+                on += [seen.at for seen in self._turns.get(place, ())]
+            if on := [at for at in on if outage.began < at < until]:
+                found.append(max(0.0, min(on) - outage.ended))
                 if found[-1] > GOAL:
-                    self.findings.append(f"{place.name}: {found[-1]:.1f} s until a final after {outage.kind}")
+                    self.findings.append(f"{place.name}: went on {found[-1]:.1f} s after {outage.kind}")
         return found
 
     def _place(self, seen: Seen) -> Place | None:
@@ -232,6 +237,13 @@ def _before(one: str, other: str, place: Place) -> bool:
 
 def _final(shown: Shown) -> bool:
     return DONE in shown.text and not shown.growing and bool(NUMBER.search(shown.text))
+
+
+def _comes_between(outage: Outage, later: Outage, place: Place) -> bool:
+    """Whether a later one keeps what an earlier one stopped from going on."""
+    if outage.delivers and later.delivers:
+        return True
+    return later.plays and (later.delivers or place in later.hit)
 
 
 def _asked_by(process: Process | None, seen: Seen) -> bool:
