@@ -29,12 +29,18 @@ from core.store import Store
 from tests.conftest import FINGERPRINT, leaks, wait_until
 from tests.contracts.wakeups import LANE, LANES, Player, serving
 from tests.core.lane import OWNER, SPACE, begun, entry
+from tests.servers.models import ModelServer
+from tests.servers.telegram import TOKEN, TelegramServer
 from tests.servers.valkeys import Cluster, Server, until
 from tests.stage import KEY, stage
+from tests.stories.program import environment, running
 
 ROOT = Path(__file__).parents[2]
 USERS = ROOT / "deploy/redis/users.acl"
 ROLES = ("operator", "adapters", "worker")
+
+ROOT_USER = "user root on nopass ~* &* +@all"
+"""Prepares the tests, and sees what was refused."""
 
 FORBIDDEN = (
     *("FLUSHALL", "FLUSHDB", "CONFIG GET *", "CONFIG SET maxmemory 1", "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE"),
@@ -61,8 +67,18 @@ def filled(folder: Path) -> Path:
         secret = hashlib.sha256(f"secret-of-{role}".encode()).hexdigest()
         text = text.replace(f"PUT-HERE-THE-SHA256-OF-THE-PASSWORD-OF-{role.upper()}", secret)
     path = folder / "users.acl"
-    path.write_text(f"{text}user root on nopass ~* &* +@all\n")
+    path.write_text(f"{text}{ROOT_USER}\n")
     return path
+
+
+def made(folder: Path) -> dict[str, str]:
+    """The passwords that the guide's commands make, and put into a copy of the file."""
+    (folder / "users.acl").write_text(USERS.read_text())
+    guide = (ROOT / "docs/guide/many-machines.md").read_text()
+    commands = re.search(r"^```\n(for role in .*?)^```", guide, re.DOTALL | re.MULTILINE)
+    assert commands is not None
+    told = subprocess.run(["sh", "-ec", commands[1]], cwd=folder, capture_output=True, text=True, check=True)
+    return dict(line.lower().split() for line in told.stdout.splitlines())
 
 
 @pytest.fixture
@@ -254,6 +270,41 @@ class TestDockets:
             await asked(url("operator"), "XADD", stream, "*", "a", "b")
         async with serving(Dockets(url("worker"), "w"), (player := Player()).drain):
             await wait_until(lambda: player.played == [(LANE, 1)])
+
+    async def test_the_program_answers_under_the_passwords_that_the_guide_makes(self, tmp_path: Path) -> None:
+        passwords = made(tmp_path)
+        assert tuple(passwords) == ROLES
+        with (tmp_path / "users.acl").open("a") as file:
+            file.write(f"{ROOT_USER}\n")
+        server = Server(tmp_path / "valkey", {"include": tmp_path / "users.acl"})
+        server.start()
+        urls = {role: f"redis://{role}:{passwords[role]}@127.0.0.1:{server.port}" for role in ROLES}
+
+        def machine(role: str, **settings: str) -> dict[str, str]:
+            return environment(
+                tmp_path / role, REDIS_URL=urls[role], PIERIA_KEY="11" * 32, PIERIA_ACCESS="open", **settings
+            )
+
+        try:
+            await until(lambda: asked(urls["worker"], "PING"))
+            async with TelegramServer() as telegram, ModelServer() as models:
+                platform = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": telegram.url}
+                adapters = machine("adapters", **platform)
+                worker = machine("worker", OPENAI_BASE_URL=models.url)
+                ada = telegram.person(id=1, name="Ada")
+                async with running(adapters, "--role", "adapters"), running(worker, "--role", "worker"):
+                    for n in (1, 2):
+                        models.reply(f"Answer {n}.")
+                        await telegram.private(ada).say(ada, f"question {n}")
+                        assert (await telegram.private(ada).replies(n))[-1].text == f"Answer {n}."
+                alone = machine("operator", OPENAI_BASE_URL=models.url, **platform)
+                async with running(alone):
+                    models.reply("Answer 3.")
+                    await telegram.private(ada).say(ada, "question 3")
+                    assert (await telegram.private(ada).replies(3))[-1].text == "Answer 3."
+            assert await asked(f"redis://root:any@127.0.0.1:{server.port}", "ACL", "LOG") == []
+        finally:
+            server.kill()
 
     async def test_nobody_comes_in_without_a_password(self, url: Url) -> None:
         place = url("worker").rpartition("@")[2]
