@@ -1,7 +1,7 @@
-"""The one HTTP client of a process: a shared aiohttp session, spoken to in httpx's types, and the redaction of secrets.
+"""The one HTTP client of a process: a shared aiohttp session, with httpx's time-outs and errors, and the redaction of secrets.
 
-Models are called on the transport itself: httpx's Request, Response and errors without the work of its AsyncClient.
-Only httpx.TransportError comes out of a call, whatever aiohttp raised.
+Only httpx.TransportError comes out of a call, whatever aiohttp raised. The session is called directly: httpx's Request and
+Response took about as long as the call itself.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from urllib.request import getproxies_environment
 import aiohttp
 import certifi
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 
 class Http:
@@ -32,9 +31,8 @@ class Http:
         """For whoever needs aiohttp itself; through the environment's proxy where one is named."""
         self.direct: Final = _session(connector, owner=False) if proxied else self.session
         """Never through a proxy: what runs on this machine."""
-        # The transport wants a context of its own although the session has one: an empty one spares 40 ms.
-        self._unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._transports: dict[str, AiohttpTransport] = {}
+        self._sockets: dict[str, aiohttp.ClientSession] = {}
+        """By the path of a unix socket."""
 
     def session_for(self, url: str) -> aiohttp.ClientSession:
         """The session that reaches this URL: a proxy is never asked for this machine's own addresses."""
@@ -53,46 +51,55 @@ class Http:
         """One request, one try, no redirects. Returns when the headers are there; the caller closes the answer.
 
         `uds` is the path of a unix socket on which the server of `url` listens. `timeout`: `connect` and `pool` bound the
-        way to the server, `read` the wait for the headers. Raises httpx.TransportError, httpx.InvalidURL.
+        way to the server, `read` the wait for the headers. Raises httpx.TransportError.
         """
-        limits = {"connect": timeout.connect, "pool": timeout.pool, "read": None}
-        request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": limits})
-        transport = self._transport(uds or ("direct" if loopback(url) else "session"), uds)
+        session = self._socket(uds) if uds else self.session_for(url)
+        limits = aiohttp.ClientTimeout(sock_connect=timeout.connect, connect=timeout.pool)
         try:
             async with asyncio.timeout(timeout.read):
-                return Answer(await transport.handle_async_request(request))
-        except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError, ValueError) as error:
+                return Answer(
+                    await session.request(
+                        method,
+                        url,
+                        headers=headers,
+                        data=content or None,
+                        allow_redirects=False,
+                        auto_decompress=False,
+                        timeout=limits,
+                    )
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise precise(error) from error
 
     async def close(self) -> None:
         """End all connections, those in use too."""
-        for transport in self._transports.values():
-            await transport.aclose()
+        for session in self._sockets.values():
+            await session.close()
         await self.direct.close()
         await self.session.close()
 
-    def _transport(self, name: str, uds: str) -> AiohttpTransport:
-        found = self._transports.get(name)
+    def _socket(self, path: str) -> aiohttp.ClientSession:
+        found = self._sockets.get(path)
         if found is None:
-            if uds:
-                session = _session(aiohttp.UnixConnector(path=uds, limit=0))
-            else:
-                session = self.direct if name == "direct" else self.session
-            found = self._transports[name] = AiohttpTransport(verify=self._unused, client=session)
+            found = self._sockets[path] = _session(aiohttp.UnixConnector(path=path, limit=0))
         return found
 
 
 class Answer:
     """A response whose body is still on its way."""
 
-    __slots__ = ("_reads", "_response", "headers", "status")
+    __slots__ = ("_body", "_gathering", "_response", "_unpacked", "headers", "status")
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self.status = response.status_code
+        self._body = response.content
+        self.status = response.status
         self.headers = response.headers
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        self._reads: AsyncIterator[bytes] = aiter(response.stream) if plain else response.aiter_bytes()  # type: ignore[arg-type]
+        self._gathering: asyncio.Future[None] | None = None
+        self._unpacked: AsyncIterator[bytes] | None = None
+        if response.headers.get("content-encoding", "identity") != "identity":
+            packed = httpx.Response(response.status, headers=response.raw_headers, stream=_Packed(response.content))
+            self._unpacked = packed.aiter_bytes()
 
     async def read(self, seconds: float) -> bytes:
         """What has come since the last read, as soon as there is anything; empty at the end.
@@ -100,12 +107,30 @@ class Answer:
         Raises httpx.ReadTimeout after `seconds` of silence, httpx.TransportError, httpx.DecodingError.
         """
         try:
+            if self._unpacked is None and (come := self._body.read_nowait()):
+                return come
             async with asyncio.timeout(seconds):
-                return await anext(self._reads)
-        except StopAsyncIteration:
-            return b""
+                return await (self._body.readany() if self._unpacked is None else anext(self._unpacked, b""))
         except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError) as error:
             raise precise(error) from error
+
+    async def gather(self, seconds: float) -> None:
+        """Let more come before it is read, for so long; the end of the answer is not waited for."""
+        if self._body.is_eof():
+            return
+        loop = asyncio.get_running_loop()
+        if self._gathering is None:
+            self._body.on_eof(self._gathered)
+        self._gathering = loop.create_future()
+        timer = loop.call_later(seconds, self._gathered)
+        try:
+            await self._gathering
+        finally:
+            timer.cancel()
+
+    def _gathered(self) -> None:
+        if self._gathering is not None and not self._gathering.done():
+            self._gathering.set_result(None)
 
     async def whole(self, most: int, seconds: float) -> bytes:
         """The body, at most `most` bytes of it, and the end of the answer. Raises as `read` does."""
@@ -121,10 +146,18 @@ class Answer:
 
     async def close(self) -> None:
         """Give the connection back; one whose answer was not read to its end is closed at once."""
-        try:
-            await self._response.aclose()
-        except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
-            logging.getLogger(__name__).debug("a connection did not end cleanly: %s", type(error).__name__)
+        self._response.release()
+
+
+class _Packed(httpx.AsyncByteStream):
+    """A compressed body, for httpx to unpack."""
+
+    def __init__(self, body: aiohttp.StreamReader) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while read := await self._body.readany():
+            yield read
 
 
 def precise(error: BaseException) -> httpx.TransportError:

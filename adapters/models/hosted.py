@@ -24,6 +24,8 @@ from core.messages import ModelEvent, Prompt
 TRIES: Final = 3
 PATIENCE: Final = 30.0
 """Seconds within which another try may begin."""
+TOGETHER: Final = 0.03
+"""Seconds for which tokens are gathered once there was a first: nobody sees the difference, and each wake-up costs."""
 MOST_BODY: Final = 64 * 1024
 """Bytes of an error that are read."""
 MOST_WHOLE: Final = 8 * 2**20
@@ -142,6 +144,8 @@ class Hosted:
                         yield event
                     if not read:
                         break
+                    if reply.begun and not reply.done:
+                        await answer.gather(TOGETHER)
                 await _drained(answer)
             for event in reply.end():
                 yield event

@@ -47,6 +47,34 @@ async def test_an_answer_is_read_as_it_comes(http):
         await runner.cleanup()
 
 
+async def test_what_comes_within_a_moment_is_read_at_once_and_the_end_is_not_waited_for(http):
+    go, first = asyncio.Event(), asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in (b"one", b"two", b"three"):
+            await response.write(piece)
+            first.set()
+            await asyncio.sleep(0.01)
+        await go.wait()
+        return response
+
+    runner = await served(handler, lambda r: web.TCPSite(r, "127.0.0.1", 0))
+    try:
+        answer = await http.call("GET", f"http://127.0.0.1:{runner.addresses[0][1]}/", headers={}, timeout=LIMITS)
+        await first.wait()
+        await answer.gather(0.2)
+        assert await answer.read(5) == b"onetwothree"
+        go.set()
+        async with asyncio.timeout(5):
+            await answer.gather(60)
+            await answer.gather(60)
+        assert await answer.read(5) == b""
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_unix_socket_is_reached_like_any_server(http, tmp_path):
     path = str(tmp_path / "s")
 
