@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -47,6 +48,8 @@ HEARTBEAT = timedelta(minutes=1)
 """Who works on a docket is only told to people who look into it."""
 NEVER = timedelta(days=1)
 """For Docket's schedule, which nothing of ours is put on."""
+LOOK = 2.0
+"""Seconds between two looks at whether a cluster is still known as it is."""
 GONE = 3600 * 1000
 """Milliseconds after which a consumer that read nothing is one of a process that ended."""
 
@@ -93,11 +96,13 @@ class Dockets:
                     docket.register(self._play, names=["play"])
                     async with asyncio.TaskGroup() as tasks:
                         sending = tasks.create_task(_send(docket, hints))
+                        looking = tasks.create_task(_know_the_cluster(docket))
                         if self._drain is None:
                             await asyncio.wait([sending])
                         else:
                             await self._work(docket)
                         sending.cancel()
+                        looking.cancel()
             except Exception as error:  # noqa: BLE001 - the other shards go on, and this one begins again
                 log.error("the wake-ups of a shard failed: %s", traced(error))  # noqa: TRY400 - the place says enough
                 await asyncio.sleep(1.0)
@@ -246,6 +251,23 @@ async def _forget_the_gone(docket: Docket) -> None:
             for consumer in await redis.xinfo_consumers(docket.stream_key, docket.worker_group_name):
                 if not consumer["pending"] and consumer["idle"] > GONE:
                     await redis.xgroup_delconsumer(docket.stream_key, docket.worker_group_name, consumer["name"])
+
+
+async def _know_the_cluster(docket: Docket) -> None:
+    """Let a cluster be learnt anew when a node was lost: redis-py asks one node where the keys of a read lie, and asks that one
+    for ever.
+    """
+    async with docket.redis() as client:
+        cluster: Any = client
+        while isinstance(cluster, RedisCluster):
+            await asyncio.sleep(LOOK)
+            try:
+                async with asyncio.timeout(LOOK):
+                    await cluster.commands_parser.get_keys(
+                        "XREADGROUP", "GROUP", "g", "c", "STREAMS", docket.stream_key, ">"
+                    )
+            except (RedisError, OSError):
+                await cluster.aclose()  # it opens again by itself
 
 
 def _is_away(error: BaseException) -> bool:
