@@ -14,7 +14,7 @@ from core.messages import Text
 from core.store import Store
 from tests.conftest import FINGERPRINT, wait_until
 from tests.core.lane import LANE, OWNER, entry, event, post
-from tests.servers.valkeys import Watched
+from tests.servers.valkeys import Watched, free_port
 from tests.stage import stage
 
 pytestmark = pytest.mark.xdist_group("sentinel")
@@ -32,7 +32,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
 
 @pytest.fixture
 async def store(watched: Watched) -> AsyncIterator[Store]:
-    opened = Store(watched.url)
+    opened = Store(watched.url.replace("//", f"//127.0.0.1:{free_port()},"))  # the first sentinel is not there
     try:
         await opened.open(FINGERPRINT)
         yield opened

@@ -78,12 +78,7 @@ class Watched:
         told = f"sentinel monitor {SERVICE} 127.0.0.1 {self.one.port} 1"
         more = [f"sentinel down-after-milliseconds {SERVICE} 1000", f"sentinel failover-timeout {SERVICE} 3000"]
         self.sentinel = Server(folder / "sentinel", sentinel="\n".join([told, *more]))
-        self._dead = free_port()
-
-    @property
-    def url(self) -> str:
-        """The first of the sentinels that it names is not there."""
-        return f"redis+sentinel://127.0.0.1:{self._dead},127.0.0.1:{self.sentinel.port}/{SERVICE}/0"
+        self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{SERVICE}/0"
 
     async def start(self) -> None:
         self.one.start()
