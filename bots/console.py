@@ -11,6 +11,7 @@ from adapters.http import quiet
 from adapters.valkey import DataFolderBusy, Valkey
 from bots import wiring
 from bots.access import access
+from bots.door import answers, door
 from bots.settings import Settings
 
 
@@ -19,7 +20,7 @@ def start(arguments: argparse.Namespace, settings: Settings, valkey: Valkey | No
     logs(settings)
     if arguments.command == "run":
         return _loop(wiring.run(settings, valkey, arguments.role))
-    if arguments.command == "chat" and wiring.answers(socket := wiring.door(settings)):
+    if arguments.command == "chat" and answers(socket := door(settings)):
         return _talk(socket, arguments, settings)
     if arguments.command == "chat":
         return _loop(wiring.chat(settings, valkey, " ".join(arguments.question)))
@@ -30,7 +31,7 @@ def beside(arguments: argparse.Namespace, settings: Settings, busy: DataFolderBu
     """Run a command while another program owns the data folder."""
     logs(settings)
     if arguments.command == "chat":
-        return _talk(wiring.door(settings), arguments, settings)
+        return _talk(door(settings), arguments, settings)
     return _loop(access(arguments, settings, f"unix://{busy.socket}"))
 
 

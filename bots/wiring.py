@@ -4,17 +4,14 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.child import socket_path
 from adapters.http import Http
 from adapters.models.offline import Offline
 from adapters.models.registry import Plan, Registry, bar
@@ -23,19 +20,19 @@ from adapters.tools.science import calculator
 from adapters.valkey import Valkey
 from bots import process
 from bots.connection import PLATFORMS, Connection, platform
+from bots.door import door, terminal_door
 from bots.settings import Settings
 from bots.table import Row, Table
+from bots.web import PageRecords
 from core.engine import Engine
 from core.errors import PieriaError, SettingsError, StoreError
 from core.holding import Holding
 from core.keys import DAY
 from core.mailbox import Rules
-from core.messages import Account, ChatRef, Message, Said
 from core.notes import Notes
 from core.people import People
 from core.ports import Wakeups
 from core.prompt import warming
-from core.records import ChatCard, Records
 from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox
@@ -44,7 +41,6 @@ if TYPE_CHECKING:
     from bots.terminal import Past
 
 KEY_FILE = "key"
-TERMINAL_SOCKET = "pieria.sock"
 SLOTS = 256
 """Turns that a process plays side by side."""
 
@@ -160,41 +156,6 @@ def past(settings: Settings) -> "Past":
     from bots.terminal import Past
 
     return Past(settings.data / "prompt", installation_key(settings))
-
-
-class PageRecords:
-    """What the page reads, from the engine's records and the models."""
-
-    def __init__(self, records: Records, models: Registry, labels: Sequence[str]) -> None:
-        self._records = records
-        self._models = models
-        self._labels = labels
-
-    async def chats(self, account: Account) -> list[ChatCard]:
-        """The chats of this account, newest first."""
-        return await self._records.chats(account)
-
-    async def transcript(self, chat: ChatRef) -> list[Said]:
-        """What was said in the chat's current conversation."""
-        return await self._records.transcript(chat)
-
-    async def waiting(self, chat: ChatRef) -> list[Message]:
-        """What was sent and is not in the transcript yet."""
-        return await self._records.waiting(chat)
-
-    async def model(self, chat: ChatRef) -> str:
-        """The model that was chosen for this chat."""
-        return await self._records.model(chat)
-
-    async def running(self, chat: ChatRef) -> bool:
-        """Whether a turn of this chat runs or waits."""
-        return await self._records.running(chat)
-
-    async def about(self) -> Any:
-        """Who answers now."""
-        from adapters.chat.web.records import About
-
-        return About(self._models.speaking, self._models.progress, self._models.hint, tuple(self._labels))
 
 
 def connect(parts: House) -> list[Row]:
@@ -315,40 +276,6 @@ async def chat(settings: Settings, valkey: Valkey | None, question: str) -> int:
             await serving
             preparing.cancel()
     return code
-
-
-@asynccontextmanager
-async def terminal_door(settings: Settings, terminal: Any) -> AsyncIterator[Path | None]:
-    """The unix socket through which `pieria chat` reaches a running program; the 0700 data folder guards it. None where
-    another program on this folder has it.
-    """
-    from adapters.chat.terminal.routes import routes
-    from adapters.web import app as web_app
-
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    address = door(settings)
-    if answers(address):
-        yield None
-        return
-    address.unlink(missing_ok=True)
-    async with web_app.serve(web_app.app([routes(terminal)]), "localhost", 0, uds=str(address)):
-        address.chmod(0o600)
-        try:
-            yield address
-        finally:
-            address.unlink(missing_ok=True)
-
-
-def door(settings: Settings) -> Path:
-    """Where a running program listens for terminals."""
-    return socket_path(settings.data, TERMINAL_SOCKET)
-
-
-def answers(address: Path) -> bool:
-    """Whether a program listens there."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(str(address)) == 0
 
 
 def stop_signal() -> asyncio.Event:

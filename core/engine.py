@@ -146,7 +146,7 @@ class Engine:
             work = [
                 tasks.create_task(self._channels.run()),
                 tasks.create_task(self._wakeups.serve(self.drain if self._slots else None)),
-                tasks.create_task(self._every(self._mailbox.rules.lease / 3000, self._renew)),
+                tasks.create_task(self._every(self._mailbox.rules.lease / 3000, self._keep)),
                 tasks.create_task(self._every(1.0, self._look)),
                 tasks.create_task(self._every(30.0, self._recover)),
             ]
@@ -299,11 +299,15 @@ class Engine:
             for running, signal in zip(turns, await self._mailbox.renew([t.begun for t in turns]), strict=True):
                 running.heed(signal)
 
-    async def _look(self) -> None:
+    async def _keep(self) -> None:
+        """Renew every lease of this process."""
         await self._hold()
+        await self._renew()
+
+    async def _look(self) -> None:
+        await self._keep()  # after the store was away: our own turns are not lost ones
         await self._store.measure()
         if self._slots:
-            await self._renew()  # after the store was away: our own turns are not lost ones
             for lane, epoch in await self._mailbox.sweep():
                 self._wakeups.wake(lane, epoch)
 

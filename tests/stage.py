@@ -13,6 +13,7 @@ from adapters.queue.local import Local
 from core.budget import Limit
 from core.engine import Engine
 from core.errors import ChatError
+from core.holding import Holding
 from core.mailbox import Rules
 from core.messages import (
     Account,
@@ -28,7 +29,7 @@ from core.messages import (
     ToolCall,
 )
 from core.people import People
-from core.ports import Accept, Command, Part, Rate, Traits
+from core.ports import Accept, Command, Part, Rate, Traits, Wakeups
 from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox
@@ -192,8 +193,14 @@ async def stage(
     paced: bool = False,
     rate: Rate | None = None,
     budget: tuple[Limit, ...] = (),
+    alone: bool = True,
+    plays: bool = True,
+    wakeups: Wakeups | None = None,
+    serves: bool = True,
 ) -> AsyncIterator[Stage]:
-    """A running engine on the store; ends in order, as the program does at SIGTERM."""
+    """A running engine on the store; ends in order, as the program does at SIGTERM. Where it is not `alone`, others work on the
+    store; then it may play turns, serve the board, or both.
+    """
     seal = Seal(KEY)
     people = People(store, seal, Keyring(seal, store.fetch_or_set), policy)  # type: ignore[arg-type]
     model = model or Scripted(brain)
@@ -203,17 +210,19 @@ async def stage(
         people=people,
         models=models or Choice(model),
         tools=tools or Toolbox(),
-        wakeups=Local(),
+        wakeups=wakeups or Local(),
         worker=worker,
         rules=rules or Rules(),
+        holding=Holding(store, worker, (rules or Rules()).lease, alone=alone),
+        slots=256 if plays else 0,
         paced=paced,
         rate=rate,
         budget=budget,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(engine.run([board], stop))
-        while board.accept is None:
+        tasks.create_task(engine.run([board] if serves else [], stop))
+        while serves and not board.traits.sole and board.accept is None:
             await asyncio.sleep(0.001)
         try:
             yield Stage(store, engine, people, board, model)
