@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from bots import wiring
 from bots.access import access
 from bots.door import answers, door
 from bots.settings import Settings
+
+MINUTE = 60.0
 
 
 def start(arguments: argparse.Namespace, settings: Settings, valkey: Valkey | None) -> int:
@@ -45,8 +48,28 @@ def logs(settings: Settings) -> None:
     """Warnings to standard error, with secrets redacted."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.addFilter(Once())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     quiet([handler], settings.secrets())
+
+
+class Once(logging.Filter):
+    """Many loops meet the same trouble again and again, such as a full disk: its sentence, which they end with, is said once
+    a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is written."""
+        sentence = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
+        if record.levelno != logging.WARNING or not (isinstance(sentence, str) and sentence.endswith(".")):
+            return True
+        now = time.monotonic()
+        self._said = {said: at for said, at in self._said.items() if now - at < MINUTE}
+        return self._said.setdefault(sentence, now) == now
 
 
 async def _alone(arguments: argparse.Namespace, settings: Settings, valkey: Valkey | None) -> int:

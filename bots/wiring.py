@@ -66,9 +66,7 @@ class House(msgspec.Struct):
             await self.store.ping()
         except StoreError as error:
             return error.sentence
-        if self.store.tight:
-            return "The store's memory is nearly spent: nothing new is accepted."
-        return next((deaf for connection in self.connections if (deaf := connection.deaf)), "")
+        return self.store.tight or next((deaf for connection in self.connections if (deaf := connection.deaf)), "")
 
 
 @asynccontextmanager
@@ -83,7 +81,7 @@ async def house(settings: Settings, valkey: Valkey | None, role: Role = "all") -
             stack.callback(valkey.close)
             await valkey.ready()
         seal = Seal(installation_key(settings))
-        store = Store(valkey.url if valkey else settings.redis_url.reveal())
+        store = Store(valkey.url, folder=valkey.folder) if valkey else Store(settings.redis_url.reveal())
         stack.push_async_callback(store.close)
         await store.open(seal.fingerprint)
         people = People(store, seal, Keyring(seal, store.fetch_or_set), settings.access)

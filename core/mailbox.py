@@ -144,7 +144,7 @@ class Mailbox:
     async def accept(self, lane: Lane, entry: Entry, owner: str, *, begin: bool) -> Accepted:
         """Store a message once. `begin` also takes the lane when it is free. Raises StoreFull while there is no room."""
         if self._store.tight:
-            raise StoreFull("The store's memory is nearly spent: what runs goes on, new messages wait.")
+            raise StoreFull(self._store.tight)
         r = self.rules
         status, epoch, *rest = await self._store.run(
             "accept",

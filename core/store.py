@@ -6,9 +6,12 @@ its second run does no harm.
 """
 
 import asyncio
+import logging
+import shutil
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -36,9 +39,15 @@ from core.connections import Watch, address, client, node
 from core.errors import StoreAway, StoreError, StoreFull, StoreMismatch
 from core.keys import META, SHARDS
 
+log = logging.getLogger(__name__)
+
 SCHEMA = 1
 TIGHT = 0.8
 """Share of the store's memory beyond which nothing new is accepted."""
+ROOM = 8 * 1024**2
+"""Bytes on its disk below which nothing new is accepted: what it says that it took, it must be able to write down."""
+LITTLE_MEMORY = "The store's memory is nearly spent: what runs goes on, new messages wait."
+FULL_DISK = "The store cannot write to its disk: free space, then it goes on by itself."
 PATIENCE = 100
 """Milliseconds that a replica has to confirm what must not be lost; then the primary's word is enough."""
 SILENCE = 2
@@ -57,7 +66,8 @@ _KEPT = {"accept", "say", "commit"}
 class Store:
     """A connected store."""
 
-    def __init__(self, url: str, *, connections: int = 256, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, folder: Path | None = None, connections: int = 256, timeout: float = 10.0) -> None:
+        """`folder` is where its files lie, if that is here: then the disk is watched."""
         try:
             where = address(url)
         except ValueError as error:
@@ -72,8 +82,9 @@ class Store:
         self._sources: dict[str, str] = {}
         self._copied: set[object] = set()
         """Primaries with a replica that keeps up, as of the last measuring."""
-        self.tight = False
-        """So little memory is left that nothing new may be taken in, as of the last measuring."""
+        self._folder = folder
+        self.tight = ""
+        """Why nothing new may be taken in, as of the last measuring: so little memory, or disk, is left."""
         self.trips = 0
         """Scripts and pipelines run so far; a test counts them."""
 
@@ -152,8 +163,8 @@ class Store:
         return cast("bytes | None", (await self.execute(pipeline))[-1])
 
     async def measure(self) -> None:
-        """See how much memory is left: what is accepted now must still be answered, which takes some; in a cluster the
-        fullest node counts. And see who has replicas, and who is the primary. Raises StoreError.
+        """See how much memory and disk is left: what is accepted now must still be answered, which takes some; in a cluster
+        the fullest node counts. And see who has replicas, and who is the primary. Raises StoreError.
         """
         if isinstance(self.redis.connection_pool, Watch):
             with suppress(RedisError):  # sentinels that are away hold nothing up
@@ -167,7 +178,10 @@ class Store:
                 with suppress(RedisError):
                     await self._cluster.open()
             raise translated(error) from error
-        self.tight = any(_tight(info) for info in told)
+        tight = LITTLE_MEMORY if any(_tight(info) for info in told) else FULL_DISK if self._lacks_disk() else ""
+        if tight and not self.tight:
+            log.warning("%s", tight)
+        self.tight = tight
         self._copied = {place for place, info in zip(primaries, told, strict=True) if _copied(info)}
 
     async def ping(self) -> None:
@@ -181,6 +195,11 @@ class Store:
     def pubsub(self) -> PubSub:
         """Hears sharded channels: `ssubscribe`, `sunsubscribe` and `listen`, as redis-py has them."""
         return cast("PubSub", self._cluster.pubsub()) if self._cluster else self.redis.pubsub()
+
+    def _lacks_disk(self) -> bool:
+        with suppress(OSError):
+            return self._folder is not None and shutil.disk_usage(self._folder).free < ROOM
+        return False
 
     def _primaries(self) -> dict[Any, Redis]:
         return dict(self._cluster.primaries()) if self._cluster else {"": self.redis}
@@ -222,7 +241,7 @@ def translated(error: RedisError) -> StoreError:
     if isinstance(error, OutOfMemoryError) or "OOM" in text:
         return StoreFull("The store is at its memory limit: raise maxmemory or remove data.")
     if "MISCONF" in text or "No space left" in text:
-        return StoreFull("The store cannot write to its disk: free space, then it goes on by itself.")
+        return StoreFull(FULL_DISK)
     if isinstance(error, AuthenticationError) or "NOAUTH" in text or "WRONGPASS" in text:
         return StoreError("The store does not accept the password in REDIS_URL.")
     if isinstance(error, AskError):

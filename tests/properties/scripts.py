@@ -38,7 +38,7 @@ class Trip:
 class Trips:
     """Stands where the mailbox has its store."""
 
-    tight = False
+    tight = ""
 
     async def run(self, script: str, keys: Sequence[str], *args: Any) -> Any:
         return (await Trip(script, [(keys, args)]))[0]
