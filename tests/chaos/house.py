@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from adapters.child import socket_path
 from adapters.valkey import Valkey
 from core.keys import lease_key
-from tests.chaos.process import Process
+from tests.chaos.process import START, Process
 from tests.stories.program import environment
 
 KEY = "11" * 32
@@ -159,18 +159,18 @@ class Many:
 
     async def victim(self, role: str) -> Process:
         """One of the role."""
-        while not (found := [p for p in self._processes if p.up and (p.delivers == (role == "adapters"))]):
-            await asyncio.sleep(0.05)
+        found = await self._up(role == "adapters")
         if role == "adapters":
             holding = await self._holding()
             found = [p for p in found if p.pid in holding] or found
         return self._rng.choice(found)
 
     async def again(self, process: Process) -> float:
-        """Start it behind our back: the others go on at once."""
+        """Start it behind our back: where another one of its role is up, that goes on at once."""
         task = asyncio.create_task(self._supervise(process))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+        await self._up(process.delivers)
         return time.monotonic()
 
     async def find_store(self) -> None:
@@ -206,6 +206,13 @@ class Many:
             name = f"worker-{number}"
             mine = _environment(self._folder / name, shared)
             yield Process(name, mine, "--role", "worker", delivers=False)
+
+    async def _up(self, delivers: bool) -> list[Process]:
+        """Those of a role that are up, as soon as there is one."""
+        async with asyncio.timeout(2 * START):
+            while not (found := [p for p in self._processes if p.up and p.delivers == delivers]):
+                await asyncio.sleep(0.05)
+        return found
 
     async def _holding(self) -> set[int]:
         """Processes that hold an account of ours, one time for each."""

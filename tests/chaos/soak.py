@@ -14,7 +14,7 @@ from tests.chaos.platforms import Discord, Platform, Slack, Telegram
 from tests.chaos.trouble import Trouble
 from tests.servers.models import ModelServer
 
-SETTLE = 60.0
+SETTLE = 120.0
 """Seconds that everything may take to come to rest when nothing fails any more."""
 CALM = 2.0
 """Seconds that it is watched in rest: a copy may be late."""
@@ -31,6 +31,8 @@ class Plan:
     acts: tuple[str, ...]
     gap: float
     """Seconds between two troubles, at most."""
+    grace: float = 0.3
+    """Seconds that may pass until what was sent is noted: more where the machine is busy."""
 
     def times(self, rounds: int) -> "Plan":
         """The same with so many rounds of trouble."""
@@ -75,9 +77,10 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
             watching = asyncio.create_task(ledger.watch())
             await people.greet()
             await _until_settled(ledger, SETTLE)
-            nagging = Trouble(house, platforms, ledger, nag_rng)
+            nagging = Trouble(house, platforms, ledger, nag_rng, grace=plan.grace)
             beside = [asyncio.create_task(people.talk(plan.rate)), asyncio.create_task(nagging.nag())]
-            await Trouble(house, platforms, ledger, act_rng).run(list(plan.acts), plan.gap)
+            troubling = Trouble(house, platforms, ledger, act_rng, grace=plan.grace)
+            await troubling.run(list(plan.acts), plan.gap)
             await _end(beside)
             nagging.heal()
             await _until_settled(ledger, SETTLE)

@@ -28,7 +28,7 @@ LATEST = 30.0
 async def test_kills_lose_double_and_disorder_nothing_on_any_platform(
     house: type[One | Many], acts: tuple[str, ...], tmp_path: Path
 ) -> None:
-    plan = Plan(house, private=3, groups=1, rate=5.0, acts=acts, gap=3.0)
+    plan = Plan(house, private=3, groups=1, rate=5.0, acts=acts, gap=2.0, grace=2.0)
     result = await soak(plan, int(os.environ.get("SEED") or 1), tmp_path / "data")
     told = "\n".join([*map(str, result.verdicts), *result.findings, *result.story, result.output])
     print(*(f"{v.platform}: {recovery(v.recovery)}" for v in result.verdicts))

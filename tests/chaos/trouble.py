@@ -18,17 +18,18 @@ PAUSE = 8.0
 MOST = 3
 """Failures that wait for their call: more would pile up while nobody calls."""
 
-GRACE = 0.3
-"""Seconds before a kill in which a send may have been answered without the program having noted it, and after a pause in
-which one may go out that had been decided on before.
-"""
-
 
 class Trouble:
     """The great ones are named by what happens and to whom: `kill worker`, `pause store`."""
 
-    def __init__(self, house: House, platforms: list[Platform], ledger: Ledger, rng: random.Random) -> None:
+    def __init__(
+        self, house: House, platforms: list[Platform], ledger: Ledger, rng: random.Random, *, grace: float
+    ) -> None:
+        """`grace`: seconds before a kill in which a send may have been answered without the program having noted it, and after
+        a pause in which one may go out that had been decided on before.
+        """
         self._house = house
+        self._grace = grace
         self._platforms = platforms
         self._ledger = ledger
         self._rng = rng
@@ -71,7 +72,7 @@ class Trouble:
         outage = self._ledger.outage(f"kill {process.name}", process)
         await process.end(signal.SIGKILL)
         if process.delivers:
-            _doubt(outage, time.monotonic())
+            self._doubt(outage, time.monotonic())
         outage.ended = await self._house.again(process)
 
     async def _pause(self, role: str) -> None:
@@ -83,8 +84,8 @@ class Trouble:
         process.send(signal.SIGCONT)
         outage.ended = time.monotonic()
         if process.delivers:
-            _doubt(outage, stood)
-            outage.doubt.append((outage.ended, outage.ended + GRACE))
+            self._doubt(outage, stood)
+            outage.doubt.append((outage.ended, outage.ended + self._grace))
 
     async def _restart(self, role: str) -> None:
         process = await self._house.victim(role)
@@ -101,7 +102,7 @@ class Trouble:
         self._house.send_store(signal.SIGKILL)
         gone = await self._house.store_gone()
         outage.ended = await self._house.store_again()
-        _doubt(outage, gone or outage.ended)
+        self._doubt(outage, gone or outage.ended)
 
     async def _pause_store(self) -> None:
         await self._house.find_store()
@@ -111,11 +112,10 @@ class Trouble:
         self._house.send_store(signal.SIGCONT)
         outage.ended = time.monotonic()
         if self._house.shared:  # while no lease can be renewed another process may come to hold an account
-            _doubt(outage, outage.ended)
+            self._doubt(outage, outage.ended)
+
+    def _doubt(self, outage: Outage, until: float) -> None:
+        outage.doubt.append((outage.began - self._grace, until))
 
     def _tell(self, act: str) -> None:
         print(f"{time.monotonic() - self._began:6.1f} s  {act}", file=sys.stderr)
-
-
-def _doubt(outage: Outage, until: float) -> None:
-    outage.doubt.append((outage.began - GRACE, until))
