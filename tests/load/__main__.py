@@ -19,6 +19,7 @@ from tests.load.scenarios.idle import idle
 from tests.load.scenarios.load import load
 from tests.load.scenarios.max import at_most
 from tests.load.scenarios.neighbour import slow_neighbour
+from tests.load.scenarios.workers import workers
 from tests.load.table import Chapter, table
 
 SCENARIOS: dict[str, Callable[[Plan, Path], Awaitable[Chapter]]] = {
@@ -29,7 +30,10 @@ SCENARIOS: dict[str, Callable[[Plan, Path], Awaitable[Chapter]]] = {
     "neighbour": slow_neighbour,
     "flood": flood,
     "growth": growth,
+    "workers": workers,
 }
+QUIET = 0.5
+"""Load average up to which the machine is ours."""
 
 
 def main() -> int:
@@ -38,13 +42,15 @@ def main() -> int:
     if unknown := [name for name in wanted if name not in SCENARIOS]:
         print(f"ONLY names {', '.join(unknown)}; there are {', '.join(SCENARIOS)}.", file=sys.stderr)
         return 2
+    busy = os.getloadavg()[0]
     pin()
     gc.disable()  # the servers' own pauses are nobody's figures
     began = time.monotonic()
     chapters = uvloop.run(_run(plan, wanted))
     settings = " ".join(f"{name}={value}" for name, value in FREE.items())
     print(f"{settings} (flood: with limits)")
-    print(f"bots on core {BOT_CORE}, servers and people on core {LOAD_CORE}; {time.monotonic() - began:.0f} s\n")
+    print(f"bots on core {BOT_CORE}, servers and people on core {LOAD_CORE}; {time.monotonic() - began:.0f} s")
+    print(f"load average before: {busy:.1f}{' (others were at work: trust the ratios only)' if busy > QUIET else ''}\n")
     print(table(chapters))
     return 0
 

@@ -35,7 +35,7 @@ class Plan:
 
     load_people: int = 20
     load_rate: float = 5.0
-    load_seconds: float = 10.0
+    load_seconds: float = 8.0
     load_speech: Speech = Speech(0.3, 100.0, 100)
     load_coarse: Speech = Speech(0.3, 100.0, 100, batch=10)
     """The same text at the same pace in a tenth of the events: what it costs less is what the other events cost."""
@@ -50,8 +50,9 @@ class Plan:
     burst_messages: int = 5
     burst_speech: Speech = Speech(0.3, 100.0, 20)
 
+    neighbours_rounds: int = 1
     neighbours: int = 19
-    neighbours_rate: float = 50.0
+    neighbours_rate: float = 100.0
     neighbours_seconds: float = 10.0
     slow_speech: Speech = Speech(10.0)
 
@@ -68,8 +69,8 @@ class Plan:
     growth_seats: int = 4
 
     workers: tuple[int, ...] = (1, 2, 4)
-    workers_people: int = 64
-    workers_seconds: float = 6.0
+    workers_rounds: int = 2
+    workers_seconds: float = 3.0
 
     install: bool = False
     """Whether the base install is made and weighed."""
@@ -82,11 +83,14 @@ LONG = Plan(
     rounds=5,
     idle_watch=60.0,
     load_seconds=60.0,
+    max_rounds=5,
     max_seconds=15.0,
-    neighbours_seconds=30.0,
+    neighbours_rounds=5,
+    neighbours_seconds=15.0,
     growth_conversations=(100, 1_000, 10_000, 100_000),
     growth_messages=1_000,
-    workers_seconds=15.0,
+    workers_rounds=5,
+    workers_seconds=10.0,
     install=True,
 )
 SMOKE = Plan(

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ NOBODY = (sys.executable, "-P", str(HERE / "nobody.py"))
 
 FREE = {"PIERIA_ACCESS": "open", "PIERIA_RATE": "off", "PIERIA_SEND_LIMITS": "off"}
 """The settings of ours where no limits are measured."""
+START = 30.0
+"""Seconds that a start may take."""
 LIMITED = {"PIERIA_ACCESS": "open"}
 
 
@@ -34,6 +36,14 @@ class Program:
     began: float
     output: bytearray = field(default_factory=bytearray)
     reading: asyncio.Task[None] | None = None
+
+    async def up(self) -> None:
+        """Wait until it says that it runs."""
+        async with asyncio.timeout(START):
+            while b"Ctrl-C ends it" not in self.output:
+                if self.process.returncode is not None:
+                    raise RuntimeError(f"it ended:\n{self.output.decode()}")
+                await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         if self.process.returncode is None:
@@ -100,24 +110,29 @@ async def bot(
     settings: dict[str, str] | None = None,
     *,
     limits: bool = False,
-    more: int = 0,
+    helpers: Sequence[tuple[str, ...]] = (),
+    store: int = 0,
 ) -> AsyncIterator[Bot]:
-    """A bot that polls. `more` are further processes whose cost is its own."""
-    async with course(limits=limits) as made:
-        program = await start(command, made.settings | (settings or {}), folder)
-        roots = [program.process.pid, *([more] if more else [])]
-        running = Bot(name, made, [program], Tree(*roots))
-        try:
-            await asyncio.wait(
-                [made.telegram.polled, asyncio.ensure_future(program.process.wait())],
-                timeout=30.0,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if not made.telegram.polled.done():
-                raise RuntimeError(f"{name} never polled:\n{program.output.decode()}")
-            yield running
-        finally:
-            await program.stop()
+    """A bot that polls. `helpers` are programs that work with it, up before it starts; `store` is a store's process id."""
+    async with course(limits=limits) as made, AsyncExitStack() as stack:
+        programs = []
+        for number, each in enumerate((*helpers, command)):
+            program = await start(each, made.settings | (settings or {}), folder / str(number))
+            stack.push_async_callback(program.stop)
+            programs.append(program)
+            if each is not command:
+                await program.up()
+        ended = asyncio.ensure_future(programs[-1].process.wait())
+        await asyncio.wait((made.telegram.polled, ended), timeout=START, return_when=asyncio.FIRST_COMPLETED)
+        if not made.telegram.polled.done():
+            raise RuntimeError(f"{name} never polled:\n{programs[-1].output.decode()}")
+        roots = [*(program.process.pid for program in programs), *((store,) if store else ())]
+        yield Bot(name, made, programs, Tree(*roots))
+
+
+def data(folder: Path) -> Path:
+    """Where a bot of one program that was started in a folder keeps its data."""
+    return folder / "0" / "data"
 
 
 @asynccontextmanager
@@ -129,6 +144,6 @@ async def both(folder: Path, settings: dict[str, str], *, limits: bool = False) 
         yield bare, ours
 
 
-def pin() -> None:
-    """This process, with its servers and people, on the core of the load."""
-    os.sched_setaffinity(0, {LOAD_CORE})
+def pin(core: int = LOAD_CORE) -> None:
+    """This process on a core, with whatever it starts from now on; the servers and people on that of the load."""
+    os.sched_setaffinity(0, {core})

@@ -9,7 +9,7 @@ from tests.load import histories
 from tests.load.course import Human
 from tests.load.people import eagerly, in_turns
 from tests.load.plan import Plan
-from tests.load.programs import FREE, PIERIA, Bot, bot
+from tests.load.programs import FREE, PIERIA, Bot, bot, data
 from tests.load.table import Chapter, Figure, most, percentile
 
 
@@ -27,12 +27,12 @@ async def growth(plan: Plan, folder: Path) -> Chapter:
                 patience=plan.patience,
             )
             had = conversations
-            weights.append((conversations, ours.tree.memory().ours, await _stored(folder / "data")))
+            weights.append((conversations, ours.tree.memory().ours, await _stored(data(folder))))
             people = ours.course.humans(plan.growth_people)
             lines.append((f"with {conversations:,} conversations", await _message(ours, plan, people)))
         for messages in plan.growth_histories:
             people = ours.course.humans(plan.growth_people)
-            await histories.write(folder / "data", people, messages)
+            await histories.write(data(folder), people, messages)
             await in_turns(  # the first reads all there is, and may have it summarised
                 *(ours.course, people, plan.max_speech),
                 seats=plan.growth_seats,
@@ -67,7 +67,7 @@ async def _message(ours: Bot, plan: Plan, people: Sequence[Human]) -> tuple[floa
     return 1000 * cpu / len(asked), percentile([1000 * (told.called - told.handed) for told in asked], 0.5)
 
 
-async def _stored(data: Path) -> int:
+async def _stored(folder: Path) -> int:
     """Bytes that the store uses."""
-    async with Redis.from_url(histories.store_url(data)) as redis:
+    async with Redis.from_url(histories.store_url(folder)) as redis:
         return int((await redis.info("memory"))["used_memory"])

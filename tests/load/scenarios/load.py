@@ -1,9 +1,10 @@
 """Twenty people who write at a steady pace to a model that speaks as models do: what people wait for, and what a token costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.load.people import steadily
+from tests.load.course import Human
+from tests.load.people import in_turns, steadily
 from tests.load.plan import Plan, Speech
 from tests.load.programs import FREE, Bot, both
 from tests.load.record import Asked
@@ -18,13 +19,19 @@ async def load(plan: Plan, folder: Path) -> Chapter:
     costs: dict[str, list[float]] = {"bare": [], "ours": []}
     stores, events = [], {"bare": [], "ours": []}
     async with both(folder, FREE | plan.settings) as bots:
-        for one in bots:
-            await _round(one, plan, plan.load_speech, seconds=plan.warm / plan.load_rate / 4)
+        people = {one.name: one.course.humans(plan.load_people) for one in bots}
+        for one in bots:  # so that nobody is new, and everything was done once
+            await in_turns(
+                *(one.course, people[one.name], plan.max_speech),
+                seats=plan.load_people,
+                messages=2 * plan.load_people,
+                patience=plan.patience,
+            )
         drafts = _previews(bots[1])
         for _ in range(plan.rounds):
             for one in bots:
-                asked, cpu = await _round(one, plan, plan.load_speech)
-                coarse, less = await _round(one, plan, plan.load_coarse)
+                asked, cpu = await _round(one, people[one.name], plan, plan.load_speech)
+                coarse, less = await _round(one, people[one.name], plan, plan.load_coarse)
                 fine[one.name] += asked
                 costs[one.name].append(1000 * cpu.total / len(asked))
                 spared = plan.load_speech.tokens * (1 - 1 / plan.load_coarse.batch)
@@ -56,16 +63,10 @@ async def load(plan: Plan, folder: Path) -> Chapter:
     return Chapter("load", figures, notes)
 
 
-async def _round(one: Bot, plan: Plan, speech: Speech, *, seconds: float = 0.0) -> tuple[list[Asked], Cpu]:
-    people = one.course.humans(plan.load_people)
+async def _round(one: Bot, people: Sequence[Human], plan: Plan, speech: Speech) -> tuple[list[Asked], Cpu]:
     before = one.tree.cpu()
     asked = await steadily(
-        one.course,
-        people,
-        speech,
-        rate=plan.load_rate,
-        seconds=seconds or plan.load_seconds,
-        patience=plan.patience,
+        one.course, people, speech, rate=plan.load_rate, seconds=plan.load_seconds, patience=plan.patience
     )
     return asked, one.tree.cpu().since(before)
 

@@ -27,7 +27,7 @@ async def at_most(plan: Plan, folder: Path) -> Chapter:
             )
         for _ in range(plan.max_rounds):
             for one in bots:
-                rate, cpu, servers, missed = await _round(one, plan)
+                rate, cpu, servers, missed = await measured(one, plan, plan.max_seconds)
                 rates[one.name].append(rate)
                 costs[one.name].append(1000 * cpu.total)
                 busy[one.name].append(100 * servers)
@@ -37,7 +37,7 @@ async def at_most(plan: Plan, folder: Path) -> Chapter:
         others = bots[1].course.record.others
         problems = [f"{one.name}: {problem}" for one in bots for problem in one.problems]
     async with bot("nobody", NOBODY, folder / "nobody") as nobody:
-        alone, *_ = await _round(nobody, plan)
+        alone, *_ = await measured(nobody, plan, plan.max_seconds)
     figures = [
         Figure("messages a second", "", median(rates["bare"]), median(rates["ours"]), times_least(2.5)),
         Figure("processor a message, the tree", "ms", median(costs["bare"]), median(costs["ours"]), times_most(0.4)),
@@ -57,19 +57,19 @@ async def at_most(plan: Plan, folder: Path) -> Chapter:
     return Chapter("max", figures, notes)
 
 
-async def _round(one: Bot, plan: Plan) -> tuple[float, Cpu, float, int]:
+async def measured(one: Bot, plan: Plan, seconds: float) -> tuple[float, Cpu, float, int]:
     """Messages a second, processor a message, the servers' share of their core, and how many were lost."""
     before, mine, began = one.tree.cpu(), time.process_time(), time.monotonic()
     asked = await eagerly(
         one.course,
         plan.max_people,
         plan.max_speech,
-        seconds=plan.max_seconds,
+        seconds=seconds,
         stay=plan.max_stay,
         patience=plan.patience,
     )
-    seconds, cpu = time.monotonic() - began, one.tree.cpu().since(before)
-    servers = (time.process_time() - mine) / seconds
+    took, cpu = time.monotonic() - began, one.tree.cpu().since(before)
+    servers = (time.process_time() - mine) / took
     answered = sum(1 for told in asked if told.final)
     each = max(1, answered)
-    return answered / seconds, Cpu(cpu.total / each, cpu.store / each), servers, len(asked) - answered
+    return answered / took, Cpu(cpu.total / each, cpu.store / each), servers, len(asked) - answered

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.load.people import steadily
+from tests.load.people import eagerly, steadily
 from tests.load.plan import Plan
 from tests.load.programs import FREE, PIERIA, Bot, bot
 from tests.load.table import Chapter, Figure, most, percentile
@@ -14,8 +14,13 @@ async def slow_neighbour(plan: Plan, folder: Path) -> Chapter:
     waits: dict[bool, list[float]] = {False: [], True: []}
     lost = 0
     async with bot("ours", (*PIERIA, "run"), folder, FREE | plan.settings) as ours:
-        await _round(ours, plan, neighbour=False)
-        for _ in range(plan.rounds):
+        await eagerly(
+            *(ours.course, plan.neighbours, plan.max_speech),
+            messages=plan.warm * 10,
+            stay=plan.max_stay,
+            patience=plan.patience,
+        )
+        for _ in range(plan.neighbours_rounds):
             for neighbour in (False, True):
                 told, missed = await _round(ours, plan, neighbour=neighbour)
                 waits[neighbour] += told
