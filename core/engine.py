@@ -155,11 +155,11 @@ class Engine:
             await self._close(serving)
             left = [r.begun for r in self._running.values()]
             ending = {*work, *self._spawned}
-            for task in ending:
-                task.cancel()
-            await asyncio.wait(ending, timeout=1.0)  # nothing renews a lease any more
+            await _cancel(ending)  # nothing renews a lease any more
             await self._hand_back(left)
             await self._holding.give_back()
+            while ending := {task for task in ending if not task.done()}:
+                await _cancel(ending)
         self._tasks = None
 
     async def accept(self, inbound: Inbound) -> None:
@@ -511,6 +511,13 @@ class Engine:
 def _channels(space: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those of an account of ours: of replies that are ready, and of replies that grow."""
     return tuple(f"{tag}:out:{space}" for tag in tags()), tuple(f"{tag}:part:{space}" for tag in tags())
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel them, and wait a moment; what they call may lose a cancellation (docs/decisions/0008)."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=1.0)
 
 
 def _cancelled() -> bool:
