@@ -222,5 +222,12 @@ async def test_a_page_that_several_processes_serve_is_up_to_date_on_each(store: 
         adapters(store, line, first, "one") as one,
         adapters(store, line, second, "two"),
     ):
+        channel = f"{one.engine._lane(MINE).tag}:out:stage:bot"
+        await wait_until(lambda: both_hear(store, channel))
         await one.say("hello", chat=MINE, who=ADA)
         await wait_until(lambda: first.seen == second.seen == ["You said: hello"])
+
+
+async def both_hear(store: Store, channel: str) -> bool:
+    _, listeners = await store.redis.execute_command("PUBSUB", "SHARDNUMSUB", channel)
+    return listeners == 2
