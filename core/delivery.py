@@ -102,6 +102,7 @@ class Delivery:
         self._left: set[str] = set()
         """Lanes one of whose replies is left to the next process: what follows it must not overtake it."""
         self._ending = asyncio.Event()
+        self._leaving = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -188,10 +189,20 @@ class Delivery:
         """Wait until nothing is on its way."""
         await self._idle.wait()
 
+    async def leave(self) -> None:
+        """Wait a moment more for what is on its way; then leave all that is not under way just now to the next process."""
+        for _ in range(2):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self.settled()
+            self._leaving.set()
+
     async def _empty(self, lane: str) -> None:
         queue = self._queues[lane]
         while queue:
             out = queue[0]
+            if self._leaving.is_set():
+                self._left.add(lane)
             try:
                 if lane not in self._left:
                     await self._send(out)
@@ -317,12 +328,9 @@ class Delivery:
 
     async def _pause(self, seconds: float, *, arrived: bool) -> None:
         """Wait before the next try. Raises ChatUnreachable when the program ends before it."""
-        if seconds < PATIENCE:
-            await asyncio.sleep(seconds)
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._ending.wait()
+                await (self._ending if seconds >= PATIENCE else self._leaving).wait()
                 raise ChatUnreachable("The program ends; the reply waits in the outbox.", arrived=arrived)
 
 

@@ -472,7 +472,7 @@ class Engine:
                 await asyncio.sleep(0)  # lets turns that were just taken begin
                 while self._running:
                     await self._still.wait()
-                await self.delivery.settled()
+        await self.delivery.leave()
 
     async def _hand_back(self, left: list[Begun]) -> None:
         if left:

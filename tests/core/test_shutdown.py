@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from core import delivery as delivery_module
 from core import engine as engine_module
 from core.errors import ChatBusy
 from core.mailbox import Committed, Rules
 from core.messages import ModelEvent, Prompt, Text
+from core.ports import Rate
 from core.store import Store
 from tests.conftest import wait_until
 from tests.stage import Board, Stage, stage
@@ -95,6 +97,24 @@ async def test_a_reply_that_waits_for_its_platform_does_not_hold_up_the_end_and_
     assert time.monotonic() - begun < 5.0
     async with stage(store, worker="heir") as s:
         assert await s.replies(1) == ["You said: hello"]
+
+
+async def test_finals_that_wait_for_their_pace_are_left_after_a_moment_and_are_sent_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "PATIENCE", 1.0)
+    slow = Rate(0.5, 1)
+    rules = Rules(merge=1)
+    async with stage(store, board=Board(chat_rate=slow), rules=rules, paced=True) as s:
+        for n in range(12):
+            await s.say(f"question {n}")
+        await wait_until(lambda: len(s.model.prompts) == 12)
+        ending = time.monotonic()
+    assert time.monotonic() - ending < 4.0, "and not the six seconds that the pace would take"
+    first = s.board.read()
+    async with stage(store, worker="heir") as s:
+        rest = await s.replies(12 - len(first))
+    assert [*first, *rest] == [f"You said: question {n}" for n in range(12)]
 
 
 async def test_what_arrives_at_the_very_end_is_kept_for_the_next_process(store: Store) -> None:
