@@ -212,7 +212,7 @@ class Ledger:
         for number, outage in enumerate(self.outages):
             if not outage.killed or place not in outage.hit:
                 continue
-            later = (o.began for o in self.outages[number + 1 :] if _comes_between(outage, o, place))
+            later = (o.began for o in self.outages[number + 1 :] if _comes_between(outage, o))
             until = next(later, float("inf"))
             on = list(self._finals[place].values())
             if not outage.delivers:
@@ -239,11 +239,10 @@ def _final(shown: Shown) -> bool:
     return DONE in shown.text and not shown.growing and bool(NUMBER.search(shown.text))
 
 
-def _comes_between(outage: Outage, later: Outage, place: Place) -> bool:
-    """Whether a later one keeps what an earlier one stopped from going on."""
-    if outage.delivers and later.delivers:
-        return True
-    return later.plays and (later.delivers or place in later.hit)
+def _comes_between(outage: Outage, later: Outage) -> bool:
+    """Whether a later one keeps what an earlier one stopped from going on. Of many workers one that drains does not."""
+    drains = later.kind.startswith("restart") and not later.delivers
+    return not drains and ((outage.plays and later.plays) or (outage.delivers and later.delivers))
 
 
 def _asked_by(process: Process | None, seen: Seen) -> bool:
