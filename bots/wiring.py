@@ -66,7 +66,8 @@ class House(msgspec.Struct):
             await self.store.ping()
         except StoreError as error:
             return error.sentence
-        return self.store.tight or next((deaf for connection in self.connections if (deaf := connection.deaf)), "")
+        deaf = (deaf for connection in self.connections if (deaf := connection.deaf))
+        return self.store.tight or self.engine.lack or next(deaf, "")
 
 
 @asynccontextmanager

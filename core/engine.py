@@ -46,6 +46,9 @@ MOST_PAUSE = 60.0
 """Seconds until a platform that broke again and again is tried once more."""
 DRAIN = 30.0
 """Seconds that running turns get to finish when the program ends."""
+NEGLECTED = 15.0
+"""Seconds without a sweep of a chat that has work, after which it is said that no worker runs."""
+NO_WORKER = "People wait, and no worker answers them: start `pieria run --role worker` on this store."
 YOUNG = 10.0
 """Seconds in which a process that committed a reply sends it itself: nobody else looks at it meanwhile."""
 
@@ -111,6 +114,8 @@ class Engine:
         self._spawned: set[asyncio.Task[None]] = set()
         self.off: dict[str, str] = {}
         """Platforms that only the operator can help, and how."""
+        self.lack = ""
+        """What keeps messages from being answered, in a sentence for the operator."""
         self.waits: dict[str, str] = {}
         """Platforms that another process serves, of which only one may; and which."""
         self._chats: list[Chat] = []
@@ -380,6 +385,10 @@ class Engine:
         """Deliver what was committed and never delivered, because the store was away."""
         if self._slots and not self._holding.alone:
             await self._places.learn()
+        elif not self._slots:
+            self.lack = NO_WORKER if await self._mailbox.neglected(NEGLECTED) else ""
+            if self.lack:
+                log.warning("%s", self.lack)
         for space in self.delivery.spaces():
             await self._deliver_left(space, young=young)
 

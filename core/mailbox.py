@@ -249,6 +249,14 @@ class Mailbox:
             woken += [(answer[i].decode(), answer[i + 1]) for i in range(0, len(answer), 2)]
         return woken
 
+    async def neglected(self, seconds: float) -> bool:
+        """Whether a chat has waited so long for any worker: not one is there to sweep."""
+        before = time.time() - seconds
+        pipeline = self._store.redis.pipeline(transaction=False)
+        for tag in tags():
+            pipeline.zrange(f"{tag}:live", "-inf", round(before * 1000), byscore=True, offset=0, num=1)
+        return any(await self._store.execute(pipeline))
+
     async def stop(self, lane: Lane, *, drop: bool) -> tuple[int, int]:
         """Mark the running turn to be stopped; with `drop` forget what waits. Returns (token or 0, dropped messages)."""
         running, dropped = await self._store.run(

@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
 from adapters.queue.local import Local
+from core import engine as engine_module
 from core.mailbox import Rules
 from core.messages import Account, ChatRef, Partial, Prompt, Reply, Text
 from core.ports import Drain, Part
@@ -226,6 +229,28 @@ async def test_a_page_that_several_processes_serve_is_up_to_date_on_each(store: 
         await wait_until(lambda: both_hear(store, channel))
         await one.say("hello", chat=MINE, who=ADA)
         await wait_until(lambda: first.seen == second.seen == ["You said: hello"])
+
+
+async def test_the_operator_is_told_that_nobody_answers(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_module, "NEGLECTED", 0.0)
+    line = Line()
+    async with adapters(store, line, board()) as front:
+        await front.engine._recover()
+        assert front.engine.lack == ""
+        await front.say("is anybody there?")
+        await wait_until(lambda: neglected(front), RULES.grace / 1000 + 2)
+        assert "--role worker" in caplog.text
+        async with worker(store, line, echo):
+            await front.replies(1)
+            await front.engine._recover()
+            assert front.engine.lack == ""
+
+
+async def neglected(front: Stage) -> str:
+    await front.engine._recover()
+    return front.engine.lack
 
 
 async def both_hear(store: Store, channel: str) -> bool:
