@@ -254,7 +254,7 @@ class Mailbox:
         before = time.time() - seconds
         pipeline = self._store.redis.pipeline(transaction=False)
         for tag in tags():
-            pipeline.zrange(f"{tag}:live", "-inf", round(before * 1000), byscore=True, offset=0, num=1)
+            pipeline.zrangebyscore(f"{tag}:live", "-inf", round(before * 1000), start=0, num=1)
         return any(await self._store.execute(pipeline))
 
     async def stop(self, lane: Lane, *, drop: bool) -> tuple[int, int]:
