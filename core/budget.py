@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from core.errors import ModelError, OverBudget, StoreError
+from core.errors import ModelError, OverBudget
 from core.history import tokens, weight
 from core.keys import DAY, held_key, spent_key
 from core.messages import ChatRef, ModelEvent, Prompt, Reasoning, Text, ToolCall, Usage
@@ -114,11 +114,12 @@ class Budgets:
             keys.append(spent_key(whose[place], _name(payer.now, limit.period)))
             numbers += [place + 1, limit.unit, limit.most]
         end = time.monotonic() + self._patience
+        await self._store.flush()  # what this process has settled is free
         while True:
             try:
                 number, spent = await self._store.run("reserve", keys, *numbers)
             except asyncio.CancelledError:  # the store may have done it
-                await self.settle(payer, id_, Usage("", cost=0.0))
+                self.settle(payer, id_, Usage("", cost=0.0))
                 raise
             if not number:
                 return id_
@@ -126,17 +127,14 @@ class Budgets:
                 raise OverBudget(_refusal(self.limits[number - 1], payer, spent=bool(spent)))
             await asyncio.sleep(PAUSE)
 
-    async def settle(self, payer: Payer, held: str, used: Usage) -> None:
+    def settle(self, payer: Payer, held: str, used: Usage) -> None:
         """Count what a call came to, in place of what it held. What a store that is away cannot count is lost."""
         whose, total = self._whose(payer), used.read + used.written
         keys = [held_key(who) for who in whose]
         keys += [spent_key(who, _name(payer.now, period)) for who in whose for period in PERIODS]
-        try:
-            await self._store.run(
-                "settle", keys, held, total, _micros(used), total if used.cost is None else 0, 2 * DAY, 40 * DAY
-            )
-        except StoreError as error:
-            log.warning("a call of a model was not counted: %s", error.sentence)
+        self._store.along(
+            "settle", keys, held, total, _micros(used), total if used.cost is None else 0, 2 * DAY, 40 * DAY
+        )
 
     async def usage(self, payer: Payer) -> str:
         """What /usage answers: what this person and this chat used, and what they may."""
@@ -220,11 +218,11 @@ class Charged:
             raise
         finally:
             if told:
-                await self._budgets.settle(self._payer, held, _together(told))
+                self._budgets.settle(self._payer, held, _together(told))
             elif not refused:  # it broke off, was cancelled, or the provider tells nothing
-                await self._budgets.settle(self._payer, held, self._used(read, math.ceil(written / 3)))
+                self._budgets.settle(self._payer, held, self._used(read, math.ceil(written / 3)))
             elif held:
-                await self._budgets.settle(self._payer, held, Usage(self.name, cost=0.0))
+                self._budgets.settle(self._payer, held, Usage(self.name, cost=0.0))
 
     def _used(self, read: int, written: int) -> Usage:
         cost = self._model.cost(read, written) if isinstance(self._model, Priced) else None

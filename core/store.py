@@ -52,7 +52,11 @@ PATIENCE = 100
 """Milliseconds that a replica has to confirm what must not be lost; then the primary's word is enough."""
 SILENCE = 2
 """Seconds after which a replica that says nothing is waited for no more."""
+SOON = 0.1
+"""Seconds that a script may wait for a trip on which it can go along."""
 Arg = str | bytes | int
+Call = tuple[str, Sequence[str], Sequence[Arg]]
+"""A script, its keys and its arguments."""
 
 _SCRIPTS = (
     *("accept", "begin", "commit", "due", "edit", "renew", "say", "sent", "step", "stop", "sweep", "summary"),
@@ -83,6 +87,8 @@ class Store:
         self._copied: set[object] = set()
         """Primaries with a replica that keeps up, as of the last measuring."""
         self._folder = folder
+        self._along: list[Call] = []
+        self._flushing: asyncio.Task[None] | None = None
         self.tight = ""
         """Why nothing new may be taken in, as of the last measuring: so little memory, or disk, is left."""
         self.trips = 0
@@ -118,33 +124,46 @@ class Store:
             meta = (await self.execute(pipeline))[1]
         _check_meta({_text(k): _text(v) for k, v in meta.items()}, fingerprint)
 
+    def along(self, script: str, keys: Sequence[str], *args: Arg) -> None:
+        """A script whose answer nobody needs: it goes with the next COMMIT of this process, or soon by itself. What a store that
+        is away does not take is lost.
+        """
+        self._along.append((script, keys, args))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(SOON))
+
+    async def flush(self) -> None:
+        """Send what waits to go along."""
+        if self._along:
+            await asyncio.shield(asyncio.create_task(self._flush(0.0)))  # whoever asks may be cancelled meanwhile
+
+    async def _flush(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        calls, self._along = self._along, []
+        if calls:
+            self.trips += 1
+            _told(calls, await self._scripts(calls))
+
     async def run(self, script: str, keys: Sequence[str], *args: Arg) -> Any:
         """One script, one trip."""
         self.trips += 1
-        kept = script in _KEPT and self._place(keys[0]) in self._copied
-        call = (len(keys), *keys, *args)
-        try:
-            try:
-                return await self._call("EVALSHA", self._shas[script], *call, kept=kept)
-            except NoScriptError:  # the store was restarted, or another took its place, without its script cache
-                return await self._call("EVAL", self._sources[script], *call, kept=kept)
-        except RedisError as error:
-            raise translated(error) from error
+        calls: list[Call] = [(script, keys, args)]
+        if script == "commit" and self._along:
+            calls, self._along = [*self._along, *calls], []
+        if len(calls) == 1 and self._cluster is None and not self._is_kept(script, keys):
+            return await self._alone(script, len(keys), *keys, *args)
+        *others, answer = await self._scripts(calls)
+        _told(calls, others)
+        return _sound([answer])[0]
 
     async def run_all(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
         """The same script for many keys in one trip."""
         self.trips += 1
-        numbered = [(len(keys), *keys, *args) for keys, args in calls]
-        answers = await self._send([(("EVALSHA", self._shas[script], *call), {}) for call in numbered])
-        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:
-            again = await self._send([(("EVAL", self._sources[script], *numbered[n]), {}) for n in unknown])
-            for n, answer in zip(unknown, again, strict=True):
-                answers[n] = answer
-        return _sound(answers)
+        return _sound(await self._scripts([(script, keys, args) for keys, args in calls]))
 
     async def execute(self, pipeline: Pipeline) -> list[Any]:
         """A pipeline of plain commands, one trip. A transaction is one as far as its keys share a slot."""
+        await self.flush()
         self.trips += 1
         if self._cluster is not None:
             commands, pipeline.command_stack = pipeline.command_stack, []
@@ -207,12 +226,35 @@ class Store:
     def _place(self, key: str) -> object:
         return self._cluster.place(key) if self._cluster else ""
 
-    async def _call(self, *command: Any, kept: bool) -> Any:
-        if kept:  # on one connection: a replica confirms what came over it
-            return _raised(await self._send([(command, {}), (("WAIT", 1, PATIENCE), {})]))[0]
-        if self._cluster:
-            return _raised(await self._send([(command, {})]))[0]
-        return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
+    def _is_kept(self, script: str, keys: Sequence[str]) -> bool:
+        return script in _KEPT and self._place(keys[0]) in self._copied
+
+    async def _alone(self, script: str, *call: Arg) -> Any:
+        try:
+            try:
+                return await self.redis.evalsha(self._shas[script], *call)  # type: ignore[arg-type]
+            except NoScriptError:  # the store was restarted, or another took its place, without its script cache
+                return await self.redis.eval(self._sources[script], *call)  # type: ignore[arg-type]
+        except RedisError as error:
+            raise translated(error) from error
+
+    async def _scripts(self, calls: Sequence[Call]) -> list[Any]:
+        """Answers in order, errors among them."""
+        numbered = [(len(keys), *keys, *args) for _, keys, args in calls]
+        shas = [self._shas[script] for script, _, _ in calls]
+        commands: list[Command] = []
+        for (script, keys, _), sha, call in zip(calls, shas, numbered, strict=True):
+            commands.append((("EVALSHA", sha, *call), {}))
+            if self._is_kept(script, keys):  # on one connection: a replica confirms what came over it
+                commands.append((("WAIT", 1, PATIENCE), {}))
+        answers = [a for a, (args, _) in zip(await self._send(commands), commands, strict=True) if args[0] != "WAIT"]
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            sources = [self._sources[calls[n][0]] for n in unknown]
+            again = await self._send([(("EVAL", s, *numbered[n]), {}) for n, s in zip(unknown, sources, strict=True)])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        return answers
 
     async def _send(self, commands: Sequence[Command], *, whole: bool = False) -> list[Any]:
         """Answers in order, errors among them."""
@@ -228,6 +270,8 @@ class Store:
 
     async def close(self) -> None:
         """Give the connections back."""
+        if self._flushing is not None:
+            await asyncio.wait((self._flushing,), timeout=1.0)
         if self._cluster is not None:
             await self._cluster.close()
         else:
@@ -283,11 +327,11 @@ def _copied(info: dict[str, Any]) -> bool:
     return any(one.get("state") == "online" and int(one.get("lag", 0)) <= SILENCE for one in replicas)
 
 
-def _raised(answers: list[Any]) -> list[Any]:
-    """The answers. Raises the first of them where it is an error; what follows it was only waited for."""
-    if isinstance(answers[0], Exception):
-        raise answers[0]
-    return answers
+def _told(calls: Sequence[Call], answers: Sequence[Any]) -> None:
+    """Tell of what went along and was not taken."""
+    for (script, _, _), answer in zip(calls, answers, strict=False):
+        if isinstance(answer, RedisError):
+            log.warning("%s was not noted: %s", script, translated(answer).sentence)
 
 
 def _sound(answers: list[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from core.seal import Keyring, Seal
 from core.store import Store
 from core.tools import Toolbox, tool
 from tests.conftest import wait_until
-from tests.stage import ADA, KEY, MINE, Choice, Scripted, Stage, stage
+from tests.stage import ADA, KEY, MINE, Board, Choice, Scripted, Stage, stage
 
 GROUP = ChatRef("stage", "bot", "group", private=False)
 BOB = Account("stage", "bot", "bob")
@@ -58,11 +58,13 @@ async def call(model: Model, house: Budgets, who: Payer) -> bool:
 
 
 async def spent(store: Store, scope: str = "*", period: str = "20261231") -> dict[str, int]:
+    await store.flush()
     [key] = [k async for k in store.redis.scan_iter(f"pieria:spent:{{all}}:{scope}:{period}")]
     return {field.decode(): int(value) for field, value in (await store.redis.hgetall(key)).items()}
 
 
 async def held(store: Store) -> list[bytes]:
+    await store.flush()
     return [k async for k in store.redis.scan_iter("pieria:held:*")]
 
 
@@ -120,7 +122,7 @@ async def test_what_calls_under_way_hold_is_not_called_spent(store: Store) -> No
     name = await house.reserve(payer(), Usage("m", 400, 0, 400))
     with pytest.raises(OverBudget, match="under way"):
         await house.reserve(payer(), Usage("m", 400, 0, 400))
-    await house.settle(payer(), name, Usage("m", 10, 0, 10))
+    house.settle(payer(), name, Usage("m", 10, 0, 10))
     assert await house.reserve(payer(), Usage("m", 400, 0, 400))
 
 
@@ -131,7 +133,7 @@ async def test_a_call_waits_for_what_others_hold_and_do_not_need(store: Store) -
     before = store.trips
     await wait_until(lambda: store.trips > before + 1)
     assert not waiting.done()
-    await house.settle(payer(), name, Usage("m", 10, 0, 10))
+    house.settle(payer(), name, Usage("m", 10, 0, 10))
     assert await waiting
 
 
@@ -139,7 +141,7 @@ async def test_a_call_is_counted_once_however_often_its_end_is_told(store: Store
     house = budgets(store, Limit("person", 500, "tokens", "day"))
     name = await house.reserve(payer(), Usage("m", 400, 0, 400))
     for _ in range(3):
-        await house.settle(payer(), name, Usage("m", 10, 0, 10))
+        house.settle(payer(), name, Usage("m", 10, 0, 10))
     assert (await spent(store, "0" * 32))["tokens"] == 20
 
 
@@ -325,9 +327,12 @@ async def test_budget_tells_admins_what_all_used_and_nobody_else(store: Store) -
         )
 
 
-async def test_a_turn_costs_six_trips_at_most_with_rates_and_budgets_on(store: Store) -> None:
+async def test_a_turn_costs_six_trips_at_most_with_rates_budgets_and_paces_on(store: Store) -> None:
     limits = tuple(Limit(s, 10**9, "tokens", p) for s in ("person", "chat", "all") for p in ("day", "month"))  # type: ignore[arg-type]
-    async with stage(store, models=Choice(Counting()), rate=Rate(0.1, 100), budget=limits) as s:
+    board = Board(chat_rate=Rate(0.001, 100), account_rate=Rate(0.001, 100))
+    async with stage(
+        store, board=board, models=Choice(Counting()), rate=Rate(0.1, 100), budget=limits, paced=True
+    ) as s:
         await s.say("warm up")
         await s.replies(1)
         await s.engine.delivery.settled()
