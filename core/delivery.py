@@ -98,6 +98,8 @@ class Delivery:
         self._chats: dict[str, Chat] = {}
         self._queues: dict[str, deque[Out]] = {}
         self._on_way: set[str] = set()
+        self._late: dict[str, dict[str, Out]] = {}
+        """Accounts of ours in whose outboxes somebody looks for what was missed, and the replies that wait for that."""
         self._failed: dict[str, int] = {}
         self._left: set[str] = set()
         """Lanes one of whose replies is left to the next process: what follows it must not overtake it."""
@@ -115,6 +117,8 @@ class Delivery:
     def part(self, space: str) -> None:
         """Another process delivers for it from now on."""
         self._chats.pop(space, None)
+        self._late.pop(space, None)
+        self._rest()
 
     def chat(self, ref: ChatRef) -> Chat | None:
         """The adapter of a place, where this process delivers there."""
@@ -139,7 +143,7 @@ class Delivery:
             pages,
             self._pace,
             self._digest,
-            behind=lambda: lane.id in self._queues,
+            behind=lambda: lane.id in self._queues or lane.id in self._left or space_of(partial.chat) in self._late,
             held=lambda: self.holds(partial.chat) and self._since(partial.chat) == since,
         )
 
@@ -172,6 +176,9 @@ class Delivery:
         """Send a reply after the lane's earlier ones; returns at once."""
         if out.reply.turn in self._on_way:
             return
+        if (late := self._late.get(space_of(out.reply.chat))) is not None:
+            late.setdefault(out.reply.turn, out)
+            return
         self._on_way.add(out.reply.turn)
         self._idle.clear()
         queue = self._queues.get(out.lane.id)
@@ -180,6 +187,24 @@ class Delivery:
             return
         self._queues[out.lane.id] = deque((out,))
         self._spawn(self._empty(out.lane.id))
+
+    def hold_back(self, space: str) -> None:
+        """From now on replies of an account wait: some may lie in its outboxes that come before them."""
+        self._late.setdefault(space, {})
+        self._idle.clear()
+
+    def go_on(self, space: str, left: list[Out]) -> None:
+        """Send what was found in the outboxes, then what waited meanwhile."""
+        late = self._late.pop(space, {})
+        for out in left:
+            self.deliver(late.pop(out.reply.turn, out))
+        for out in late.values():
+            self.deliver(out)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._queues and not self._late:
+            self._idle.set()
 
     def close(self) -> None:
         """The program ends: what waits long for its platform is left to the next process."""
@@ -225,8 +250,7 @@ class Delivery:
             queue.popleft()
             self._on_way.discard(out.reply.turn)
         del self._queues[lane]
-        if not self._queues:
-            self._idle.set()
+        self._rest()
 
     async def _give_up(self, out: Out) -> None:
         """Take a reply that fails again and again off the outbox: sent for ever, it may be seen for ever."""
@@ -272,7 +296,8 @@ class Delivery:
         if out.far:
             self._held(reply.chat)
             live = await self.mirrors.end(reply.turn, reply.chat)
-        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or (out.far and live is None) else {}
+        news = out.far and live is None and not self._held(reply.chat).traits.stored  # else each has its own onlookers
+        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or news else {}
         shown, tried = known.pop(SHOWN, ""), known.pop(TRIED, "")
         doubt = out.doubtful
         if out.far:

@@ -121,6 +121,10 @@ class Engine:
         self._chats: list[Chat] = []
         self._met: set[str] = set()
         """Platforms whose account of ours was known when we last looked."""
+        self._joined: dict[str, int] = {}
+        """Accounts of ours that this process delivers for, and since when it does so without a break."""
+        self._missed: dict[str, int] = {}
+        """Accounts whose outboxes are to be looked into, and how often that was found."""
         self._joining = asyncio.Lock()
         self._receiving: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Running] = {}
@@ -336,31 +340,31 @@ class Engine:
                     continue
                 space = f"{chat.platform}:{chat.space}"
                 ours = chat.traits.stored or await self._holding.take(space)
-                joined = space in self.delivery.spaces()
-                if ours and not joined:
+                since = self._joined.get(space)
+                if ours and since != self._holding.since(space):  # also where our lease ended unnoticed
                     await self._join(chat, space)
-                elif joined and not ours:
+                elif since is not None and not ours:
                     await self._part(chat, space)
                 self._met.add(chat.platform)
 
     async def _join(self, chat: Chat, space: str) -> None:
         """Deliver for an account from now on. What its outboxes hold was left by a process that ended."""
-        left = await self._left(space, young=True)
+        self._catch_up(space, young=True)
+        self.delivery.join(chat)
+        since = self._holding.since(space)
         if not self._holding.alone:
             await self._places.tell(chat)
             outboxes, partials = _channels(space)
-            lost = partial(self._spawn_left, space)
-            await self._channels.hear(outboxes, partial(self._committed, space), lost)
+            await self._channels.hear(outboxes, partial(self._committed, space), partial(self._catch_up, space))
             await self._channels.hear(partials, self._grown, lambda: None)
-        self.delivery.join(chat)
-        for out in left:
-            self.delivery.deliver(out)
         await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
+        self._joined[space] = since
 
     async def _part(self, chat: Chat, space: str) -> None:
         """Another process took the account, while this one stood still or was cut off."""
         log.warning("%s is served by another process now: %s", chat.traits.label, self._holding.others.get(space, ""))
         self.delivery.part(space)
+        del self._joined[space]
         for channels in _channels(space):
             await self._channels.leave(channels)
         if chat.traits.sole and (receiving := self._receiving.get(chat.platform)):
@@ -390,14 +394,32 @@ class Engine:
             if self.lack:
                 log.warning("%s", self.lack)
         for space in self.delivery.spaces():
-            await self._deliver_left(space, young=young)
+            self._catch_up(space, young=young)
 
-    def _spawn_left(self, space: str) -> None:
-        self._spawn(self._deliver_left(space))
+    def _catch_up(self, space: str, *, young: bool = False) -> None:
+        """Deliver what lies in the outboxes of an account of ours and was not told, or not heard, before all that follows."""
+        self.delivery.hold_back(space)
+        self._missed[space] = self._missed.get(space, 0) + 1
+        if self._missed[space] == 1:
+            self._spawn(self._caught_up(space, young=young))
 
-    async def _deliver_left(self, space: str, *, young: bool = False) -> None:
-        for out in await self._left(space, young=young):
-            self.delivery.deliver(out)
+    async def _caught_up(self, space: str, *, young: bool) -> None:
+        left: list[Out] = []
+        looked = 0
+        try:
+            while looked != self._missed[space] and space in self.delivery.spaces():
+                looked = self._missed[space]
+                try:
+                    left = await self._left(space, young=young)
+                except StoreError as error:
+                    log.warning("%s", error.sentence)
+                    if self._closing:
+                        return
+                    looked = 0
+                    await asyncio.sleep(1.0)
+        finally:
+            del self._missed[space]
+            self.delivery.go_on(space, left)
 
     async def _left(self, space: str, *, young: bool) -> list[Out]:
         """Replies in the outboxes of an account of ours; without `young` those are spared that their own process is about to

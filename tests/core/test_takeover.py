@@ -1,22 +1,23 @@
-"""An account of ours goes to another process and comes back: what was to be shown before must not be shown any more."""
+"""An account of ours is lost for a moment: nothing of before is shown later, nothing is left behind, nothing overtakes."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 
 import msgspec
 
 from core.channels import Channels
-from core.delivery import Delivery
+from core.delivery import Delivery, Out
 from core.holding import Holding
 from core.keys import lane_keys
 from core.mailbox import Mailbox, Rules
-from core.messages import Partial
+from core.messages import Partial, Reply
 from core.pace import Pace
 from core.people import People
 from core.seal import Keyring, Seal
 from core.store import Store
 from tests.conftest import wait_until
-from tests.stage import KEY, MINE, Board
+from tests.stage import KEY, MINE, Board, stage
 
 SPACE = "stage:bot"
 LANE = lane_keys("0123456789abcdef" * 2)
@@ -53,3 +54,42 @@ async def test_a_preview_that_waits_while_the_account_is_lost_never_comes_over_t
         await wait_until(lambda: len(board.previews) > 1)
         assert board.previews == ["so far", newest.text]
         assert await delivery.mirrors.end(GROWING.turn, MINE) is not None
+
+
+def out(n: int, *, doubtful: bool = False) -> Out:
+    reply = Reply(f"{n:032x}", MINE, f"reply {n}", at=int(time.time() * 1000))
+    return Out(LANE, f"{n}-0", reply, doubtful=doubtful, far=True)
+
+
+async def test_what_is_found_in_an_outbox_goes_out_before_what_was_told_meanwhile(store: Store) -> None:
+    seal = Seal(KEY)
+    people = People(store, seal, Keyring(seal, store.fetch_or_set), "pairing")
+    board = Board()
+    async with asyncio.TaskGroup() as tasks:
+
+        def spawn(work: Coroutine[None, None, None]) -> None:
+            tasks.create_task(work)
+
+        pace, channels, holding = Pace(store, people, on=False), Channels(store), Holding(store, "ours", lease=5_000)
+        mailbox = Mailbox(store, "ours", Rules())
+        delivery = Delivery(mailbox, spawn, pace=pace, holding=holding, channels=channels, digest=people.digest)
+        delivery.join(board)
+        delivery.hold_back(SPACE)
+        delivery.deliver(out(2))
+        delivery.deliver(out(3))
+        delivery.go_on(SPACE, [out(1, doubtful=True), out(2, doubtful=True)])
+        await delivery.settled()
+    assert board.read() == ["reply 1", "reply 2", "reply 3"]
+
+
+async def test_what_came_while_our_lease_had_ended_goes_out_when_it_is_ours_again(store: Store) -> None:
+    async with stage(store, alone=False) as s:
+        await s.say("before")
+        await s.replies(1)
+        async with s.engine._joining:  # nobody renews
+            s.engine._holding._until.clear()
+            await s.say("meanwhile")
+            await wait_until(lambda: s.engine.delivery._left or s.model.prompts[1:])
+        assert await s.replies(2) == ["You said: before", "You said: meanwhile"]
+        await s.say("after")
+        assert (await s.replies(3))[2] == "You said: after"
