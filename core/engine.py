@@ -49,6 +49,8 @@ DRAIN = 30.0
 NEGLECTED = 15.0
 """Seconds without a sweep of a chat that has work, after which it is said that no worker runs."""
 NO_WORKER = "People wait, and no worker answers them: start `pieria run --role worker` on this store."
+PASSED_ON = 0.05
+"""Seconds after which a wake-up that comes to a process that ends is sent again, for another one to take."""
 YOUNG = 10.0
 """Seconds in which a process that committed a reply sends it itself: nobody else looks at it meanwhile."""
 
@@ -212,11 +214,17 @@ class Engine:
 
     async def drain(self, lane: str, epoch: int) -> None:
         """Play the turns of a lane that a wake-up names, if they are ours to play."""
-        if self._closing:
-            return  # whoever comes next finds the lane awake
+        if self._closing:  # whoever comes next finds the lane awake
+            if not self._holding.alone:
+                self._spawn(self._pass_on(lane, epoch))
+            return
         begun = await self._mailbox.begin(lane_keys(lane), epoch)
         if begun is not None:
             await self._play(begun)
+
+    async def _pass_on(self, lane: str, epoch: int) -> None:
+        await asyncio.sleep(PASSED_ON)
+        self._wakeups.wake(lane, epoch)
 
     async def _message(self, message: Message) -> None:
         if not message.chat.private and not message.addressed:
