@@ -13,6 +13,12 @@ from tests.load.telegram import Telegram
 from tests.servers.telegram import TOKEN
 
 GROUP = -1001
+MOST_LOST = 8
+"""Messages without an answer, one after the other, after which a bot is given up."""
+
+
+class Unanswered(Exception):
+    """The bot answers no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Course:
         self.telegram = Telegram(self.record, limits=limits)
         self.model = Model(self.record)
         self._people = 0
+        self._lost = 0
 
     @property
     def settings(self) -> dict[str, str]:
@@ -66,9 +73,12 @@ class Course:
         return asked
 
     async def answered(self, human: Human, speech: Speech, patience: float) -> Asked:
-        """A message, and the wait for its answer; one that does not come in time leaves `final` at 0."""
+        """A message, and the wait for its answer; one that does not come in time leaves `final` at 0. Raises Unanswered."""
         asked = await self.ask(human, speech)
         await asyncio.wait([asked.ended], timeout=patience)
+        self._lost = 0 if asked.final else self._lost + 1
+        if self._lost >= MOST_LOST:
+            raise Unanswered
         return asked
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tests.load.course import Course, course
+from tests.load.course import Course, Unanswered, course
 from tests.load.plan import BOT_CORE, LOAD_CORE
 from tests.load.tree import Tree
 from tests.stories.program import environment
@@ -25,6 +25,8 @@ FREE = {"PIERIA_ACCESS": "open", "PIERIA_RATE": "off", "PIERIA_SEND_LIMITS": "of
 """The settings of ours where no limits are measured."""
 START = 30.0
 """Seconds that a start may take."""
+LAST_WORDS = 2_000
+"""Letters of what a program printed that are shown where it failed."""
 LIMITED = {"PIERIA_ACCESS": "open"}
 
 
@@ -127,7 +129,11 @@ async def bot(
         if not made.telegram.polled.done():
             raise RuntimeError(f"{name} never polled:\n{programs[-1].output.decode()}")
         roots = [*(program.process.pid for program in programs), *((store,) if store else ())]
-        yield Bot(name, made, programs, Tree(*roots))
+        try:
+            yield Bot(name, made, programs, Tree(*roots))
+        except Unanswered:
+            printed = "\n".join(program.output.decode()[-LAST_WORDS:] for program in programs)
+            raise RuntimeError(f"{name} answers no more:\n{printed}") from None
 
 
 def data(folder: Path) -> Path:
