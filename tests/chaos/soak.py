@@ -31,6 +31,8 @@ class Plan:
     acts: tuple[str, ...]
     gap: float
     """Seconds between two troubles, at most."""
+    nag: float = 1.0
+    """Seconds between two small failures of the platforms, at most. Where few people talk, all of them hit the same call."""
     grace: float = 0.3
     """Seconds that may pass until what was sent is noted: more where the machine is busy."""
 
@@ -78,7 +80,7 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
             await people.greet()
             await _until_settled(ledger, SETTLE)
             nagging = Trouble(house, platforms, ledger, nag_rng, grace=plan.grace)
-            beside = [asyncio.create_task(people.talk(plan.rate)), asyncio.create_task(nagging.nag())]
+            beside = [asyncio.create_task(people.talk(plan.rate)), asyncio.create_task(nagging.nag(plan.nag))]
             troubling = Trouble(house, platforms, ledger, act_rng, grace=plan.grace)
             await troubling.run(list(plan.acts), plan.gap)
             await _end(beside)

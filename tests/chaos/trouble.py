@@ -52,10 +52,10 @@ class Trouble:
             else:
                 await self._acts[what](whom)
 
-    async def nag(self) -> None:
-        """Small failures of the platforms, until cancelled."""
+    async def nag(self, gap: float) -> None:
+        """Small failures of the platforms, one in `gap` seconds at least, until cancelled."""
         while True:
-            await asyncio.sleep(self._rng.uniform(0.2, 1.0))
+            await asyncio.sleep(self._rng.uniform(0.2, gap))
             platform = self._rng.choice(self._platforms)
             if self._rng.random() < 0.1:
                 await platform.hang_up()
