@@ -13,21 +13,19 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
-import msgspec
-
-from core import commands, relay
+from core import commands
+from core.accounts import Accounts
 from core.aside import Aside
 from core.budget import Budgets, Limit
 from core.channels import Channels
-from core.conversation import REPLY, Conversations, encode
-from core.delivery import Delivery, Out
-from core.errors import ChatError, PieriaError, SealError, StoreError, traced
+from core.conversation import Conversations, encode
+from core.delivery import Delivery
+from core.errors import ChatError, PieriaError, StoreError, traced
 from core.holding import Holding
 from core.keys import NEWS, Lane, lane_keys, tags
 from core.limits import Limits
-from core.mailbox import Begun, Entry, Mailbox, Outgoing, Rules
-from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed, Reply
-from core.notes import SPACE, Notes
+from core.mailbox import Begun, Entry, Mailbox, Rules
+from core.messages import Account, ChatRef, Deleted, Edited, Inbound, Joined, Message, Pressed
 from core.pace import Pace
 from core.people import Known, People
 from core.places import Places
@@ -51,10 +49,6 @@ NEGLECTED = 15.0
 NO_WORKER = "People wait, and no worker answers them: start `pieria run --role worker` on this store."
 PASSED_ON = 0.05
 """Seconds after which a wake-up that comes to a process that ends is sent again, for another one to take."""
-YOUNG = 10.0
-"""Seconds in which a process that committed a reply sends it itself: nobody else looks at it meanwhile."""
-
-_reply = msgspec.msgpack.Decoder(Reply)
 
 
 class Engine:
@@ -112,23 +106,24 @@ class Engine:
             zone=zone,
             later=self._spawn,
         )
+        self._accounts = Accounts(
+            store=store,
+            people=people,
+            mailbox=self._mailbox,
+            delivery=self.delivery,
+            places=self._places,
+            holding=self._holding,
+            channels=self._channels,
+            spawn=self._spawn,
+        )
+        self.waits = self._accounts.waits
+        """Platforms that another process serves, of which only one may; and which."""
         self._tasks: asyncio.TaskGroup | None = None
         self._spawned: set[asyncio.Task[None]] = set()
         self.off: dict[str, str] = {}
         """Platforms that only the operator can help, and how."""
         self.lack = ""
         """What keeps messages from being answered, in a sentence for the operator."""
-        self.waits: dict[str, str] = {}
-        """Platforms that another process serves, of which only one may; and which."""
-        self._chats: list[Chat] = []
-        self._met: set[str] = set()
-        """Platforms whose account of ours was known when we last looked."""
-        self._joined: dict[str, int] = {}
-        """Accounts of ours that this process delivers for, and since when it does so without a break."""
-        self._missed: dict[str, int] = {}
-        """Accounts whose outboxes are to be looked into, and how often that was found."""
-        self._joining = asyncio.Lock()
-        self._receiving: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Running] = {}
         self._still = asyncio.Event()
         self._still.set()
@@ -145,15 +140,12 @@ class Engine:
 
     async def run(self, chats: list[Chat], stop: asyncio.Event) -> None:
         """Serve these platforms until `stop`; then take nothing new, let running turns finish, hand the others back."""
-        self._chats = list(chats)
-        for chat in chats:
-            self._places.serve(chat)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._channels.hear((NEWS,), self._news, partial(self._people.forget_near, ""))
             if self._slots and not self._holding.alone:
                 await self._channels.hear(tuple(f"{tag}:ctl" for tag in tags()), self._halt, lambda: None)
-            await self._hold()
+            await self._accounts.serve(chats)
             work = [
                 tasks.create_task(self._channels.run()),
                 tasks.create_task(self._wakeups.serve(self.drain if self._slots else None)),
@@ -176,8 +168,7 @@ class Engine:
     async def accept(self, inbound: Inbound) -> None:
         """Make an event durable, once; a repeated one changes nothing. Raises StoreError when it is not safe."""
         try:
-            if any(chat.space and chat.platform not in self._met for chat in self._chats):
-                await self._hold()
+            await self._accounts.meet()
             await self._take(inbound)
         except StoreError:
             raise
@@ -318,7 +309,7 @@ class Engine:
 
     async def _keep(self) -> None:
         """Renew every lease of this process."""
-        await self._hold()
+        await self._accounts.hold()
         await self._renew()
 
     async def _look(self) -> None:
@@ -338,61 +329,6 @@ class Engine:
         """Another process changed an account or an owner."""
         self._people.forget_near(told.decode())
 
-    # Accounts of ours
-
-    async def _hold(self) -> None:
-        """Deliver for the accounts of ours that are known and free; leave those that another process took."""
-        async with self._joining:
-            for chat in self._chats:
-                if not chat.space:
-                    continue
-                space = f"{chat.platform}:{chat.space}"
-                ours = chat.traits.stored or await self._holding.take(space)
-                since = self._joined.get(space)
-                if ours and since != self._holding.since(space):  # also where our lease ended unnoticed
-                    await self._join(chat, space)
-                elif since is not None and not ours:
-                    await self._part(chat, space)
-                self._met.add(chat.platform)
-
-    async def _join(self, chat: Chat, space: str) -> None:
-        """Deliver for an account from now on. What its outboxes hold was left by a process that ended."""
-        self._catch_up(space, young=True)
-        self.delivery.join(chat)
-        since = self._holding.since(space)
-        if not self._holding.alone:
-            await self._places.tell(chat)
-            outboxes, partials = _channels(space)
-            await self._channels.hear(outboxes, partial(self._committed, space), partial(self._catch_up, space))
-            await self._channels.hear(partials, self._grown, lambda: None)
-        await Notes(self._store, self._people, chat.platform).write(chat.space.encode(), SPACE)
-        self._joined[space] = since
-
-    async def _part(self, chat: Chat, space: str) -> None:
-        """Another process took the account, while this one stood still or was cut off."""
-        log.warning("%s is served by another process now: %s", chat.traits.label, self._holding.others.get(space, ""))
-        self.delivery.part(space)
-        del self._joined[space]
-        for channels in _channels(space):
-            await self._channels.leave(channels)
-        if chat.traits.sole and (receiving := self._receiving.get(chat.platform)):
-            receiving.cancel()
-
-    async def _committed(self, space: str, told: bytes) -> None:
-        """Another process has put a reply into an outbox of ours (core/scripts/mailbox.lua, put)."""
-        lane, turn, owner, outbox = (told[a:b].decode().rstrip() for a, b in ((0, 32), (32, 64), (64, 96), (96, 136)))
-        waiting = Outgoing(outbox, lane_keys(lane), owner, turn, told[136:], sending=False)
-        if not self.delivery.on_way(turn) and (out := await self._opened(space, waiting, doubtful=False)):
-            self.delivery.deliver(out)
-
-    async def _grown(self, told: bytes) -> None:
-        """A reply grows in another process."""
-        grown = relay.read(told)
-        growing = relay.opened(grown, await self._people.opened(grown.owner))
-        if self.delivery.holds(growing.chat) and not self.delivery.on_way(growing.turn):
-            unsure = growing.again or self.delivery.unsure(growing.chat, grown.at)
-            await self.delivery.mirrors.show(lane_keys(grown.lane), growing, grown.shown, unsure=unsure)
-
     async def _recover(self, *, young: bool = False) -> None:
         """Deliver what was committed and never delivered, because the store was away."""
         if self._slots and not self._holding.alone:
@@ -401,64 +337,17 @@ class Engine:
             self.lack = NO_WORKER if await self._mailbox.neglected(NEGLECTED) else ""
             if self.lack:
                 log.warning("%s", self.lack)
-        for space in self.delivery.spaces():
-            self._catch_up(space, young=young)
-
-    def _catch_up(self, space: str, *, young: bool = False) -> None:
-        """Deliver what lies in the outboxes of an account of ours and was not told, or not heard, before all that follows."""
-        self.delivery.hold_back(space)
-        self._missed[space] = self._missed.get(space, 0) + 1
-        if self._missed[space] == 1:
-            self._spawn(self._caught_up(space, young=young))
-
-    async def _caught_up(self, space: str, *, young: bool) -> None:
-        left: list[Out] = []
-        looked = 0
-        try:
-            while looked != self._missed[space] and space in self.delivery.spaces():
-                looked = self._missed[space]
-                try:
-                    left = await self._left(space, young=young)
-                except StoreError as error:
-                    log.warning("%s", error.sentence)
-                    if self._closing:
-                        return
-                    looked = 0
-                    await asyncio.sleep(1.0)
-        finally:
-            del self._missed[space]
-            self.delivery.go_on(space, left)
-
-    async def _left(self, space: str, *, young: bool) -> list[Out]:
-        """Replies in the outboxes of an account of ours; without `young` those are spared that their own process is about to
-        send.
-        """
-        found = []
-        for waiting in await self._mailbox.outbox(space):
-            if self.delivery.on_way(waiting.turn) or (waiting.sending and not young and waiting.age() < YOUNG):
-                continue
-            if out := await self._opened(space, waiting, doubtful=True):
-                found.append(out)
-        return found
-
-    async def _opened(self, space: str, waiting: Outgoing, *, doubtful: bool) -> Out | None:
-        try:
-            box = await self._people.opened(waiting.owner)
-            reply = _reply.decode(box.open(waiting.reply, REPLY))
-        except (SealError, msgspec.DecodeError):
-            await self._mailbox.sent(waiting.lane, waiting.turn, space, {"0": "forgotten"}, waiting.id)
-            return None
-        return Out(waiting.lane, waiting.id, reply, doubtful=doubtful, far=not waiting.sending)
+        self._accounts.recover(young=young)
 
     async def _serve(self, chat: Chat) -> None:
         """Serve a platform; one that broke begins again, one that only the operator can help is off."""
         pause = 1.0
         while True:
             if chat.traits.sole:
-                await self._turn_to_receive(chat)
+                await self._accounts.turn_to_receive(chat)
             begun = time.monotonic()
             receiving = asyncio.ensure_future(chat.serve(self.accept, commands.commands()))
-            self._receiving[chat.platform] = receiving
+            self._accounts.receiving[chat.platform] = receiving
             try:
                 await receiving
             except asyncio.CancelledError:
@@ -476,20 +365,6 @@ class Engine:
             pause = 1.0 if time.monotonic() - begun > MOST_PAUSE else min(pause * 2, MOST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
-    async def _turn_to_receive(self, chat: Chat) -> None:
-        """Wait while another process receives for this account of ours."""
-        space, patience = f"{chat.platform}:{chat.space}", self._mailbox.rules.lease / 1000 + 2.0
-        begun = time.monotonic()
-        while not self._holding.holds(space):
-            # one that was killed holds its lease for a while
-            if (other := self._holding.others.get(space)) and time.monotonic() - begun > patience:
-                sentence = words("another_receives", other=other.partition(" (")[0])
-                if self.waits.get(chat.platform) != sentence:
-                    log.warning("%s: %s", chat.traits.label, sentence)
-                self.waits[chat.platform] = sentence
-            await asyncio.sleep(0.1)
-        self.waits.pop(chat.platform, None)
-
     @staticmethod
     async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -505,7 +380,7 @@ class Engine:
         self._closing = True
         for task in serving:
             task.cancel()
-        self.delivery.close()
+        self._accounts.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
                 await asyncio.sleep(0)  # lets turns that were just taken begin
@@ -545,11 +420,6 @@ class Engine:
 
     def _lane(self, chat: ChatRef) -> Lane:
         return lane_keys(self._people.lane(chat))
-
-
-def _channels(space: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of an account of ours: of replies that are ready, and of replies that grow."""
-    return tuple(f"{tag}:out:{space}" for tag in tags()), tuple(f"{tag}:part:{space}" for tag in tags())
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
