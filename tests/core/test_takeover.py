@@ -86,7 +86,7 @@ async def test_what_came_while_our_lease_had_ended_goes_out_when_it_is_ours_agai
     async with stage(store, alone=False) as s:
         await s.say("before")
         await s.replies(1)
-        async with s.engine._joining:  # nobody renews
+        async with s.engine._accounts._joining:  # nobody renews
             s.engine._holding._until.clear()
             await s.say("meanwhile")
             await wait_until(lambda: s.engine.delivery._left or s.model.prompts[1:])
