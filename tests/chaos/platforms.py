@@ -62,6 +62,11 @@ class Telegram:
     def settings(self) -> dict[str, str]:
         return {"TELEGRAM_BOT_TOKEN": TELEGRAM_TOKEN, "TELEGRAM_API_URL": self.server.url}
 
+    @property
+    def heard(self) -> bool:
+        """Whether what is said now comes to us: here it always does."""
+        return True
+
     async def say(self, place: Place, person: Any, text: str) -> None:
         await place.chat.say(person, text, mention=place.group)
         self._said += 1
@@ -104,7 +109,7 @@ class Slack:
 
     def __init__(self, private: int, groups: int) -> None:
         # a real Slack comes again after a minute and after five; who waits so long is out of this test's time
-        self.server = server = SlackServer(limits=False, retry_delays=(0.0, 1.0, 2.0, 4.0, 8.0))
+        self.server = server = SlackServer(limits=False, retry_delays=(0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0))
         people = [server.person(f"U{n}", f"S{n}") for n in range(1, private + 1)]
         self.places = [Place(f"Slack {p.name}", server.private(p), [p], group=False) for p in people]
         for n in range(groups):
@@ -115,6 +120,11 @@ class Slack:
     @property
     def settings(self) -> dict[str, str]:
         return {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "SLACK_API_URL": self.server.url}
+
+    @property
+    def heard(self) -> bool:
+        """Whether what is said now comes to us: it is not kept for long."""
+        return bool(self.server.sockets.open)
 
     async def say(self, place: Place, person: Any, text: str) -> None:
         said = await place.chat.say(person, text, mention=place.group, thread=place.root)
@@ -172,6 +182,11 @@ class Discord:
             "DISCORD_GATEWAY_URL": self.server.gateway_url,
             "DISCORD_CDN_URL": self.server.cdn_url,
         }
+
+    @property
+    def heard(self) -> bool:
+        """Whether what is said now comes to us: nothing is kept for who was never there."""
+        return bool(self.server.gateway.sessions)
 
     async def say(self, place: Place, person: Any, text: str) -> None:
         await place.chat.say(person, text, mention=place.group)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,16 +77,17 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
         ledger = Ledger(platforms, people, models)
         try:
             await house.start()
+            await _until(lambda: all(platform.heard for platform in platforms), SETTLE)
             watching = asyncio.create_task(ledger.watch())
             await people.greet()
-            await _until_settled(ledger, SETTLE)
+            await _until(lambda: ledger.settled, SETTLE)
             nagging = Trouble(house, platforms, ledger, nag_rng, grace=plan.grace)
             beside = [asyncio.create_task(people.talk(plan.rate)), asyncio.create_task(nagging.nag(plan.nag))]
             troubling = Trouble(house, platforms, ledger, act_rng, grace=plan.grace)
             await troubling.run(list(plan.acts), plan.gap)
             await _end(beside)
             nagging.heal()
-            await _until_settled(ledger, SETTLE)
+            await _until(lambda: ledger.settled, SETTLE)
             await asyncio.sleep(CALM)
             await _end([watching])
         finally:
@@ -105,10 +107,10 @@ async def soak(plan: Plan, seed: int, folder: Path) -> Result:
         )
 
 
-async def _until_settled(ledger: Ledger, seconds: float) -> None:
+async def _until(fact: Callable[[], bool], seconds: float) -> None:
     """Wait for it, but not for ever: what is missing then is lost."""
     end = time.monotonic() + seconds
-    while not ledger.settled and time.monotonic() < end:
+    while not fact() and time.monotonic() < end:
         await asyncio.sleep(0.1)
 
 
