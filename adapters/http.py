@@ -1,7 +1,7 @@
 """The one HTTP client of a process: a shared aiohttp session, with httpx's time-outs and errors, and the redaction of secrets.
 
-Only httpx.TransportError comes out of a call, whatever aiohttp raised. The session is called directly: httpx's Request and
-Response took about as long as the call itself.
+Only httpx.TransportError comes out of a call, whatever aiohttp raised. The session is called directly: in a profile
+httpx's Request and Response took about as long as the call itself.
 """
 
 import asyncio

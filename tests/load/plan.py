@@ -57,7 +57,7 @@ class Plan:
     slow_speech: Speech = Speech(10.0)
 
     flood_chats: int = 200
-    flood_group: int = 14
+    flood_group: int = 10
     flood_group_every: float = 0.5
     flood_patience: float = 90.0
 
