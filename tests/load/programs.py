@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,7 +48,7 @@ class Program:
 
     async def stop(self) -> None:
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()
         try:
             await asyncio.wait_for(self.process.wait(), 40.0)
         except TimeoutError:
