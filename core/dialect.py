@@ -9,18 +9,20 @@ import re
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.rules_inline.state_inline import Delimiter
 
 DEEPEST = 12
 """Levels of quotes and lists (a list counts two); what is deeper is text."""
+NESTING = 20
+"""Levels of brackets in the label of a link, and of all else: each `[` of a page of them costs so many looks ahead."""
 FORMULA = 4000
 """Characters; a longer stretch between two dollars is no formula."""
 
 
 def dialect() -> MarkdownIt:
     """A parser. It is quick on hostile input too: no rule looks further than a constant or a memory of its own."""
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING}).enable(["table", "strikethrough"])
     parser.disable(["entity", "lheading", "reference", "html_block", "html_inline"])
     block, inline = parser.block.ruler, parser.inline.ruler
     block.before("table", "deep", _deep)
@@ -30,6 +32,8 @@ def dialect() -> MarkdownIt:
     inline.before("escape", "formula", _formula)
     inline.at("escape", _escape)
     inline.at("emphasis", _emphasis)
+    inline.at("link", _link)
+    inline.at("image", _image)
     return parser
 
 
@@ -111,7 +115,7 @@ def _address(state: StateInline, silent: bool) -> bool:
     if state.src[pos : pos + 3] != "://" or state.linkLevel:
         return False
     scheme = SCHEME.search(state.src, max(0, pos - 6), pos)
-    found = ADDRESS.match(state.src, pos, state.posMax)
+    found = ADDRESS.match(state.src, pos, state.posMax) if scheme else None
     if not scheme or not found or (not silent and not state.pending.endswith(scheme[1])):
         return False
     rest = trim_address(found[0])
@@ -209,12 +213,31 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _link(state: StateInline, silent: bool) -> bool:
+    return state.src[state.pos] == "[" and _may_be_link(state) and link(state, silent)
+
+
+def _image(state: StateInline, silent: bool) -> bool:
+    return state.src[state.pos] == "!" and _may_be_link(state) and image(state, silent)
+
+
+def _may_be_link(state: StateInline) -> bool:
+    """Whether the end of a label is still to come. Most brackets that nobody closes are found out by this."""
+    known = state.cache.get(LABEL, -1)
+    if known < state.pos:
+        found = state.src.find("](", state.pos, state.posMax)
+        state.cache[LABEL] = known = found if found >= 0 else state.posMax
+    return known < state.posMax
+
+
+LABEL = -1
+"""Where the parser's memory of a line, which goes by place, holds the next end of a label."""
 CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)", "$": "$"}
 SCHEME = re.compile(r"(?<![a-zA-Z0-9])(https?|HTTPS?|Https?|ftp|tg)$")
 ADDRESS = re.compile(
     r"://[^\s<>\"\[\]`*\\|。,，、；：！？）」』】》“”‘’]+(?:,[^\s<>\"\[\]`*\\|。，、；：！？）」』】》“”‘’]+)*"
 )
 ESCAPED = frozenset("\\*_~`[]()#+-.!|$<>{}")
-DUNDER = re.compile(r"__[A-Za-z0-9](?:[A-Za-z0-9_]*[A-Za-z0-9])?__(?!\w)")
+DUNDER = re.compile(r"__[A-Za-z0-9](?:[A-Za-z0-9_]{0,60}[A-Za-z0-9])?__(?!\w)")
 IDEOGRAPHIC = "\u2e80"
 """Where the scripts begin that put no spaces between words."""

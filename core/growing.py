@@ -82,6 +82,8 @@ def _cells(line: str) -> int:
     return line.strip().strip("|").count("|")
 
 
+MOST = 50
+"""Marks that stand open; what has more is shown as it stands."""
 MARK = re.compile(
     r"\\.|`+|\*+|(?<!\w)_+(?=\w)|(?<=[^\s_])_+(?!\w)|~~|!?\[|\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)?|\]", re.DOTALL
 )
@@ -102,6 +104,8 @@ def _closed(block: str) -> str:
                 # A half of the closing marks may have come.
                 return _ended(block.rstrip("`"), [*opened, (mark, at)])
             at = close.end()
+        elif len(opened) > MOST:
+            return block  # nobody means so many marks
         elif mark in {"[", "!["}:
             opened.append((mark, found.start()))
         elif mark[0] == "]":

@@ -35,6 +35,9 @@ from core.markdown import (
 LONGEST_HREF = 1500
 """Characters; where a text has to be cut, a longer address is text that can be cut too."""
 
+HEADS = 6
+"""Headings in a row that are kept with what they head."""
+
 Fits = Callable[[Document], bool]
 
 
@@ -72,15 +75,15 @@ def cut(document: Document, fits: Fits) -> list[Document]:
         return [document]
     pieces: list[Document] = []
     blocks = list(document.blocks)
-    at = 0
+    at = taken = 0
     while at < len(blocks):
-        taken = _longest(len(blocks) - at, functools.partial(_prefix_fits, fits, blocks, at))
+        taken = _longest(len(blocks) - at, functools.partial(_prefix_fits, fits, blocks, at), taken)
         if at + taken == len(blocks):
             pieces.append(Document(tuple(blocks[at:])))
             break
-        # A heading belongs to what it heads.
-        while taken > 1 and isinstance(blocks[at + taken - 1], Heading):
-            taken -= 1
+        # A heading belongs to what it heads; one heading after the other heads nothing.
+        heads = next((n for n in range(taken) if not isinstance(blocks[at + taken - 1 - n], Heading)), taken)
+        taken -= heads if heads <= HEADS and heads < taken else 0
         whole = tuple(blocks[at : at + taken])
         at += taken
         block = blocks[at]
@@ -303,7 +306,7 @@ class _Line:
         return self.starts[index]
 
 
-SENTENCE = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[”’」』）]*")
+SENTENCE = re.compile(r"[.!?…]{1,9}[\"'”’»)\]]{0,9}(?=\s)|[。！？]{1,9}[”’」』）]{0,9}")
 SPACE = re.compile(r"\s")
 
 
@@ -403,19 +406,16 @@ def _bare_spans(children: tuple[Inline, ...]) -> tuple[Inline, ...]:
 
 
 def _longest(total: int, fits: Callable[[int], bool], guess: int = 0) -> int:
-    """The largest count up to `total` that fits, or 0; asks about the logarithm of the answer, never far beyond it."""
-    low, high = 0, total + 1
-    step = max(guess, 1)
-    while step < high:
-        if not fits(step):
-            high = step
-            break
-        low = step
-        step = min(step * 2, total) if step < total else high
+    """The largest count up to `total` that fits, or 0: looked for around the guess, never far beyond the answer."""
+    if not total:
+        return 0
+    at, step = min(max(guess, 1), total), 1
+    rising = fits(at)
+    low, high = (at, total + 1) if rising else (0, at)
     while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
+        ahead = min(low + step, high - 1) if rising else max(high - step, low + 1)
+        at = ahead if step else (low + high) // 2
+        fitted = fits(at)
+        low, high = (at, high) if fitted else (low, at)
+        step = step * 2 if fitted == rising else 0
     return low

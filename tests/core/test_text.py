@@ -179,7 +179,12 @@ def test_a_heading_stays_with_its_text():
         "@someone " * 10_000,
         "a" * 1_000_000,
         ">" * 10_000,
-        "[" * 10_000,
+        "[" * 50_000,
+        "[a](" * 5_000,
+        "__a" * 20_000,
+        "://" * 20_000,
+        "http://a.b/" + "." * 50_000,
+        "# a\n" * 5_000,
         "```\n" + "x\n" * 50_000,
         "*a " * 5_000,
         "\\(" * 20_000,
@@ -196,6 +201,21 @@ def test_hostile_text_is_cut_in_good_time_and_nothing_is_lost(hostile):
     assert time.monotonic() - began < 5
     joined = "".join("".join(plain(piece).split()) for piece in pieces)
     assert joined == "".join(plain(document).split())
+    assert len(pieces) < len(hostile) // 1_000, "a piece holds what it can"
+
+
+@pytest.mark.parametrize("hostile", ["*a_ ", "[", "[a](", "`a", "$a ", "~~", "_a", "| a\n", "```a\n"])
+def test_hostile_text_that_grows_is_closed_in_good_time(hostile):
+    began = time.monotonic()
+    balanced(hostile * (100_000 // len(hostile)))
+    assert time.monotonic() - began < 5
+
+
+def test_headings_go_with_what_they_head_and_headings_alone_are_cut_like_text():
+    whole = parse("text\n\n# One\n\n## Two\n\n" + "body " * 30)
+    assert [plain(piece).split()[0] for piece in cut(whole, lambda piece: len(plain(piece)) <= 160)] == ["text", "One"]
+    alone = cut(parse("# head\n\n" * 100), lambda piece: len(plain(piece)) <= 160)
+    assert len(alone) < 10
 
 
 def test_marks_that_cannot_be_written_go_before_a_word_does():
