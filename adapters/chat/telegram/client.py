@@ -1,21 +1,27 @@
-"""The wire to a Bot API server: one form out, one typed answer in, failures in python-telegram-bot's own vocabulary.
+"""The wire to a Bot API server: one form out, one typed answer in.
 
-A call on the way of every message builds its form once and decodes with msgspec; only a failure passes through
-python-telegram-bot, whose mapping from status and description to an exception is kept. Its `Bot` is not used: it logs
-the address, which contains the token, and its objects cost more than the call.
+A call on the way of every message builds its form once and decodes with msgspec.
 """
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import aiohttp
 import msgspec
-from telegram.error import EndPointNotFound, NetworkError, RetryAfter, TelegramError, TimedOut
-from telegram.request import BaseRequest
 from yarl import URL
 
+from adapters.chat.telegram.errors import (
+    KINDS,
+    ChatMigrated,
+    EndPointNotFound,
+    NetworkError,
+    NotDone,
+    RetryAfter,
+    TelegramError,
+    TimedOut,
+    said,
+)
 from adapters.http import Http
 
 T = TypeVar("T")
@@ -49,23 +55,6 @@ class Times(msgspec.Struct, frozen=True):
     admins: float = 300.0
 
 
-class NotDone(NetworkError):
-    """The server surely did not do what was asked: it was not reached, or it says so itself."""
-
-
-class Busy(RetryAfter):
-    """The server asks us to wait. The parent's own property warns of its future type whenever it is read."""
-
-    def __init__(self, wait: float) -> None:
-        self._wait = timedelta(seconds=wait)
-        super().__init__(self._wait)
-
-    @property
-    def retry_after(self) -> timedelta:
-        """How long."""
-        return self._wait
-
-
 class Answer(msgspec.Struct, Generic[T]):
     """What the server sends when all is well."""
 
@@ -96,6 +85,7 @@ class Parameters(msgspec.Struct):
     """What a refusal may add."""
 
     retry_after: float = 0.0
+    migrate_to_chat_id: int = 0
 
 
 class Failure(msgspec.Struct):
@@ -111,7 +101,6 @@ SENT = msgspec.json.Decoder(Answer[Sent | bool])
 ME = msgspec.json.Decoder(Answer[User])
 WEBHOOK = msgspec.json.Decoder(Answer[Webhook])
 _FAILURE = msgspec.json.Decoder(Failure)
-_DICT = msgspec.json.Decoder(dict[str, Any])
 
 
 class Client:
@@ -164,7 +153,7 @@ class Client:
                 return decoder.decode(mended(payload)).result
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise TelegramError(f"{method}: the answer cannot be read") from None
-        raise await self._refusal(method, status, payload)
+        raise self._refusal(method, status, payload)
 
     async def reconnect(self) -> None:
         """From now on poll over connections that nobody used before."""
@@ -177,25 +166,23 @@ class Client:
         if own:
             await own.close()
 
-    async def _refusal(self, method: str, status: int, payload: bytes) -> TelegramError:
+    def _refusal(self, method: str, status: int, payload: bytes) -> TelegramError:
         try:
             told = _FAILURE.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # Not the server but something in front of it: whether the server did it, nobody knows.
             return NetworkError(f"{method}: status {status} without a reason")
-        if told.parameters and told.parameters.retry_after:
-            return Busy(told.parameters.retry_after)
-        if status == 404:
-            return EndPointNotFound(self._clean(f"{method}: {told.description or 'Not Found'}"))
+        parameters = told.parameters
+        if parameters and parameters.retry_after:
+            return RetryAfter(parameters.retry_after)
+        if parameters and parameters.migrate_to_chat_id:
+            return ChatMigrated(parameters.migrate_to_chat_id)
+        text = self._clean(told.description or f"status {status}")
         if status >= 500 and not told.ok:
-            return NotDone(self._clean(f"{method}: {told.description or status}"))
-        try:
-            await _Replay(status, payload).post("")
-        except TelegramError as error:
-            # Some of these carry data (ChatMigrated): only the sentence is cleaned.
-            error.message = self._clean(error.message)
-            return error
-        return TelegramError(f"{method}: status {status}")
+            return NotDone(f"{method}: {text}")
+        if status == 404:
+            return EndPointNotFound(f"{method}: {text}")
+        return KINDS.get(status, NetworkError)(said(text))
 
     def _clean(self, text: str) -> str:
         return text.replace(self._token, "…")
@@ -220,29 +207,3 @@ def mended(payload: bytes) -> bytes:
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from None
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-
-
-class _Replay(BaseRequest):
-    """Hands python-telegram-bot an answer that has already come, for it to say what it means."""
-
-    def __init__(self, status: int, payload: bytes) -> None:
-        self._answer = (status, payload)
-
-    @property
-    def read_timeout(self) -> float | None:
-        return None
-
-    async def initialize(self) -> None: ...
-
-    async def shutdown(self) -> None: ...
-
-    async def do_request(self, *_args: Any, **_kwargs: Any) -> tuple[int, bytes]:
-        return self._answer
-
-    @staticmethod
-    def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        # python-telegram-bot's own logs what it cannot read
-        try:
-            return _DICT.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise TelegramError("Invalid server response") from None

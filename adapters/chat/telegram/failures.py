@@ -1,8 +1,8 @@
-"""One table from python-telegram-bot's failures to core's; a test walks its classes and fails on one without a row."""
+"""One table from the Bot API's failures to core's; a test walks their classes and fails on one without a row."""
 
 from collections.abc import Callable
 
-from telegram.error import (
+from adapters.chat.telegram.errors import (
     BadRequest,
     ChatMigrated,
     Conflict,
@@ -10,13 +10,11 @@ from telegram.error import (
     Forbidden,
     InvalidToken,
     NetworkError,
-    PassportDecryptionError,
+    NotDone,
     RetryAfter,
     TelegramError,
     TimedOut,
 )
-
-from adapters.chat.telegram.client import Busy, NotDone
 from core.errors import ChatBusy, ChatError, ChatGone, ChatRefusedToken, ChatRejected, ChatUnreachable
 
 REFUSED = (
@@ -73,7 +71,7 @@ def _rejected(error: TelegramError) -> ChatError:
 
 
 def _busy(error: TelegramError) -> ChatError:
-    wait = error.retry_after.total_seconds() if isinstance(error, Busy) else 1.0
+    wait = error.seconds if isinstance(error, RetryAfter) else 1.0
     return ChatBusy(f"Telegram asks us to wait {wait:g} s.", retry_after=wait)
 
 
@@ -86,7 +84,6 @@ TABLE: dict[type, Callable[[TelegramError], ChatError]] = {
     InvalidToken: lambda _: ChatRefusedToken(REFUSED),
     NetworkError: lambda error: ChatUnreachable(f"Telegram: {error.message}.", arrived=True),
     NotDone: lambda error: ChatUnreachable(f"Telegram cannot be reached: {error.message}.", arrived=False),
-    PassportDecryptionError: lambda error: ChatRejected(f"Telegram: {error.message}."),
     RetryAfter: _busy,
     TelegramError: lambda error: ChatUnreachable(f"Telegram: {error.message}.", arrived=True),
     TimedOut: lambda error: ChatUnreachable(f"Telegram: {error.message}.", arrived=True),

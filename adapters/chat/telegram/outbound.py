@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp import web
-from telegram.error import BadRequest, EndPointNotFound, InvalidToken, TelegramError
 
 from adapters.chat.telegram import routes as webhook
 from adapters.chat.telegram.client import ANYTHING, ME, WEBHOOK, Client, Times, pause
+from adapters.chat.telegram.errors import BadRequest, EndPointNotFound, InvalidToken, TelegramError
 from adapters.chat.telegram.failures import REFUSED, chat_error
 from adapters.chat.telegram.format import pieces
 from adapters.chat.telegram.inbound import KINDS, PLATFORM

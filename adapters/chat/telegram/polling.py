@@ -13,9 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 import msgspec
-from telegram.error import BadRequest, Conflict, EndPointNotFound, InvalidToken, RetryAfter, TelegramError
 
-from adapters.chat.telegram.client import ANYTHING, Busy, Client, mended, pause
+from adapters.chat.telegram.client import ANYTHING, Client, mended, pause
+from adapters.chat.telegram.errors import (
+    BadRequest,
+    Conflict,
+    EndPointNotFound,
+    InvalidToken,
+    RetryAfter,
+    TelegramError,
+)
 from adapters.chat.telegram.failures import ANOTHER, REFUSED
 from adapters.chat.telegram.inbound import KINDS
 from adapters.chat.telegram.updates import Unread, Update
@@ -76,9 +83,8 @@ class Polling:
                 raw = await self._client.call("getUpdates", fields, ANYTHING, timeout=patience, poll=True)
                 updates = _updates(raw)
             except RetryAfter as error:
-                wanted = error.retry_after.total_seconds() if isinstance(error, Busy) else 1.0
-                log.warning("Telegram asks the poll to wait %.0f s", wanted)
-                await asyncio.sleep(wanted)
+                log.warning("Telegram asks the poll to wait %.0f s", error.seconds)
+                await asyncio.sleep(error.seconds)
             except Conflict as error:
                 await self._conflict(error)
             except InvalidToken:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from telegram.error import BadRequest, ChatMigrated
 
 from adapters.chat.telegram.client import SENT, Client, Sent
+from adapters.chat.telegram.errors import BadRequest, ChatMigrated
 from adapters.chat.telegram.failures import missing, unchanged
 from adapters.chat.telegram.format import Mode
 from core.messages import Button, ChatRef

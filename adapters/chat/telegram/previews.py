@@ -8,9 +8,9 @@ import zlib
 from collections import OrderedDict
 
 import msgspec
-from telegram.error import BadRequest, EndPointNotFound, TelegramError
 
-from adapters.chat.telegram.client import ANYTHING, NotDone
+from adapters.chat.telegram.client import ANYTHING
+from adapters.chat.telegram.errors import BadRequest, EndPointNotFound, NotDone, TelegramError
 from adapters.chat.telegram.failures import chat_error
 from adapters.chat.telegram.format import Mode, pieces, utf16_len
 from adapters.chat.telegram.postbox import Frame, Postbox, content

@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 import msgspec
-from telegram.error import EndPointNotFound, TelegramError
 
 from adapters.chat.telegram.client import ANYTHING, Answer, Client, pause
+from adapters.chat.telegram.errors import EndPointNotFound, TelegramError
 from core.ports import Command
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
-from telegram.error import TelegramError
 
 from adapters.chat.telegram import inbound
 from adapters.chat.telegram.client import ANYTHING, ME, Answer, Client, User, pause
+from adapters.chat.telegram.errors import TelegramError
 from adapters.chat.telegram.inbound import Me
 from adapters.chat.telegram.updates import Update
 from adapters.chat.telegram.updates import User as Person
