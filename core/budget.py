@@ -188,6 +188,7 @@ class Charged:
         self.name = model.name
         self.window = model.window
         self._model = model
+        self._priced = model if isinstance(model, Priced) else None  # asking a Protocol takes its time
         self._budgets = budgets
         self._payer = payer
 
@@ -197,7 +198,7 @@ class Charged:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """The model's answer. Raises OverBudget before anything is asked."""
-        read, longest = size(prompt), self._model.longest if isinstance(self._model, Priced) else 0
+        read, longest = size(prompt), self._priced.longest if self._priced else 0
         most = prompt.limit or longest or min(self.window // REPLY_SHARE, LONGEST)
         held = await self._budgets.reserve(self._payer, self._used(read, most))
         told: list[Usage] = []
@@ -225,7 +226,7 @@ class Charged:
                 self._budgets.settle(self._payer, held, Usage(self.name, cost=0.0))
 
     def _used(self, read: int, written: int) -> Usage:
-        cost = self._model.cost(read, written) if isinstance(self._model, Priced) else None
+        cost = self._priced.cost(read, written) if self._priced else None
         return Usage(self.name, read, 0, written, cost)
 
 

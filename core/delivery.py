@@ -45,8 +45,12 @@ log = logging.getLogger(__name__)
 SENDING = "sending"
 UNSENT = ""
 """It was to be sent, and surely was not."""
-TYPING_AFTER = 0.12
-"""Seconds: a reply that is there sooner needs no sign of life."""
+SOON = 0.02
+"""Seconds from the first words to the first preview: what is whole by then needs none."""
+UNHURRIED = 0.4
+"""As much in a group, where a preview is a message that all are told of."""
+TYPING_AFTER = 0.5
+"""Seconds: a reply that is there sooner, or begins to grow, needs no other sign of life."""
 TYPING_EVERY = 4.5
 REFRESH = 20.0
 """Seconds after which a preview is shown again: where it vanishes by itself, it does so after half a minute."""
@@ -388,8 +392,8 @@ class Live:
         self._pages = pages
         private = partial.chat.private
         self._every = chat.traits.preview_every if private else chat.traits.preview_group_every
-        self._delay = 0.05 if private else 0.4
-        self._from = chat.traits.preview_from
+        self._delay = SOON if private else UNHURRIED
+        self._from = 1 if private else chat.traits.preview_group_from
         self._text = ""
         self._doing = ""
         self._seen: Partial | None = None

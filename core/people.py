@@ -29,6 +29,11 @@ OPERATOR = "operator"
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no I, O, 0, 1: people type these codes
 
 
+NEAR = 60.0
+"""Seconds for which it is kept near who somebody is."""
+MOST_NEAR = 1_024
+
+
 class Known(msgspec.Struct, frozen=True):
     """An account as the house knows it."""
 
@@ -293,8 +298,10 @@ class People:
         return self._seal.name(what, account.platform, account.space, account.user)
 
     def _keep(self, known: Known, vouched: bool) -> None:
-        self._near[known.account, vouched] = (time.monotonic() + 60.0, known)
-        while len(self._near) > 4096:
+        now = time.monotonic()
+        self._near.pop((known.account, vouched), None)
+        self._near[known.account, vouched] = (now + NEAR, known)
+        while len(self._near) > MOST_NEAR or next(iter(self._near.values()))[0] <= now:
             self._near.popitem(last=False)
 
 

@@ -42,8 +42,8 @@ class Traits(msgspec.Struct, frozen=True):
     preview_every: float = 1.0
     """Seconds between two previews of a growing reply in one chat."""
     preview_group_every: float = 3.5
-    preview_from: int = 1
-    """Characters that must be there before the first preview."""
+    preview_group_from: int = 1
+    """Characters that must be there before the first preview in a group."""
     chat_rate: Rate | None = None
     """Of finals to one private chat; None where the platform sets no such limit, or its adapter keeps it."""
     group_rate: Rate | None = None

@@ -73,13 +73,15 @@ class Seal:
         """A data key as it lies in the store."""
         return self._box.seal(key, "key " + owner)
 
-    def unwrap(self, owner: str, wrapped: bytes) -> Box:
-        """The box of an owner."""
-        return Box(self._box.open(wrapped, "key " + owner))
+    def unwrap(self, owner: str, wrapped: bytes) -> bytes:
+        """The data key of an owner, from how it lies in the store."""
+        return self._box.open(wrapped, "key " + owner)
 
 
 class Keyring:
-    """The boxes of owners, made at first use and kept near for the recent ones."""
+    """The boxes of owners. Keys are made at first use and kept near for the recent ones; a box, which takes a hundred times as
+    much, only for as long as somebody uses it.
+    """
 
     def __init__(self, seal: Seal, fetch: Callable[[str, bytes], Awaitable[bytes | None]], size: int = 4096) -> None:
         """`fetch(key name, candidate)` returns what lies there, after storing the candidate where nothing lay and the
@@ -88,21 +90,21 @@ class Keyring:
         self._seal = seal
         self._fetch = fetch
         self._size = size
-        self._near: OrderedDict[str, Box] = OrderedDict()
+        self._near: OrderedDict[str, bytes] = OrderedDict()
 
     async def box(self, owner: str) -> Box:
         """The owner's box; a new owner gets a new data key."""
         near = self._near.get(owner)
         if near is not None:
             self._near.move_to_end(owner)
-            return near
+            return Box(near)
         wrapped = await self._fetch(owner_key(owner), self._seal.wrap(owner, os.urandom(KEY_BYTES)))
         return self._keep(owner, wrapped)
 
     async def existing(self, owner: str) -> Box:
         """The box of an owner that must have one; SealError where it was forgotten."""
         near = self._near.get(owner)
-        return near if near is not None else self._keep(owner, await self._fetch(owner_key(owner), b""))
+        return Box(near) if near is not None else self._keep(owner, await self._fetch(owner_key(owner), b""))
 
     def drop(self, owner: str) -> None:
         """The owner was forgotten; "" when it is unknown who."""
@@ -114,11 +116,10 @@ class Keyring:
     def _keep(self, owner: str, wrapped: bytes | None) -> Box:
         if wrapped is None:
             raise SealError("The data key of this conversation is gone: it was forgotten.")
-        box = self._seal.unwrap(owner, wrapped)
-        self._near[owner] = box
+        key = self._near[owner] = self._seal.unwrap(owner, wrapped)
         while len(self._near) > self._size:
             self._near.popitem(last=False)
-        return box
+        return Box(key)
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:

@@ -40,7 +40,7 @@ def test_the_fingerprint_tells_keys_apart_and_holds_nothing_of_them():
 
 def test_a_wrapped_key_opens_only_for_its_owner_and_its_installation():
     wrapped = Seal(KEY).wrap(OWNER, bytes(32))
-    assert Seal(KEY).unwrap(OWNER, wrapped).open(Box(bytes(32)).seal(b"x", "y"), "y") == b"x"
+    assert Seal(KEY).unwrap(OWNER, wrapped) == bytes(32)
     with pytest.raises(SealError):
         Seal(KEY).unwrap(OTHER, wrapped)
     with pytest.raises(SealError):

@@ -68,7 +68,6 @@ class Slack:
         also=f"{COMMAND} help",
         preview_every=1.0,
         preview_group_every=2.0,
-        preview_from=1,
         readback="lookup",
     )
 

@@ -63,7 +63,7 @@ class Telegram:
         hint="Markdown with tables, code and LaTeX maths is shown, mostly on a phone.",
         preview_every=0.7,
         preview_group_every=3.5,
-        preview_from=40,
+        preview_group_from=40,
         chat_rate=Rate(1.0, 3),
         group_rate=Rate(3.0, 5),
         account_rate=Rate(1 / 30, 30),

@@ -37,7 +37,6 @@ class Terminal:
         hint="A terminal: plain text, short lines, little Markdown.",
         preview_every=0.05,
         preview_group_every=0.05,
-        preview_from=1,
         readback="key",
         stored=True,
         trusted=True,

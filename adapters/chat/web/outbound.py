@@ -42,7 +42,6 @@ class Web:
         hint="Markdown with tables, code and LaTeX maths is shown.",
         preview_every=PREVIEW_EVERY,
         preview_group_every=PREVIEW_EVERY,
-        preview_from=1,
         stored=True,
         trusted=True,
     )
