@@ -65,7 +65,7 @@ class Telegram:
         preview_group_every=3.5,
         preview_group_from=40,
         chat_rate=Rate(1.0, 3),
-        group_rate=Rate(3.0, 5),
+        group_rate=Rate(3.4, 3),  # 20 in any minute, and no more at once than a chat takes
         account_rate=Rate(1 / 30, 30),
         sole=True,
     )
