@@ -10,7 +10,9 @@ from bots.connection import Connection
 SETTLING = 2.0
 """Seconds that the table waits for platforms to say who we are there."""
 LOOK = 0.1
-"""Seconds between two looks at what platforms say."""
+"""Seconds between two looks at what platforms say, at the start."""
+FOLLOW = 1.0
+"""And later."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ class Table:
     async def follow(self) -> None:
         """Print a platform's row again whenever what is to be said of it changed; until cancelled."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(FOLLOW)
             for connection in self._connections:
                 before = self._told.get(connection.chat.platform)
                 if before != (row := self._row(connection)):

@@ -44,6 +44,8 @@ MOST_PAUSE = 60.0
 """Seconds until a platform that broke again and again is tried once more."""
 DRAIN = 30.0
 """Seconds that running turns get to finish when the program ends."""
+MEASURED = 3
+"""Seconds between two looks at how much room one server has left."""
 NEGLECTED = 15.0
 """Seconds without a sweep of a chat that has work, after which it is said that no worker runs."""
 NO_WORKER = "People wait, and no worker answers them: start `pieria run --role worker` on this store."
@@ -125,6 +127,7 @@ class Engine:
         self.lack = ""
         """What keeps messages from being answered, in a sentence for the operator."""
         self._running: dict[str, Running] = {}
+        self._looks = 0
         self._still = asyncio.Event()
         self._still.set()
         self._closing = False
@@ -314,7 +317,9 @@ class Engine:
 
     async def _look(self) -> None:
         await self._keep()  # after the store was away: our own turns are not lost ones
-        await self._store.measure()
+        self._looks += 1
+        if self._store.watched or self._looks % MEASURED == 0:
+            await self._store.measure()
         if self._slots:
             for lane, epoch in await self._mailbox.sweep():
                 self._wakeups.wake(lane, epoch)

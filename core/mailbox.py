@@ -5,14 +5,13 @@ safe to repeat. All times come from the store's clock, in milliseconds.
 """
 
 import time
-from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
 from core.errors import StoreFull
 from core.keys import DAY, Lane, lane_keys, tags
-from core.store import Arg, Store
+from core.store import Arg, Call, Store
 
 HALTED = 2
 
@@ -238,14 +237,11 @@ class Mailbox:
     async def sweep(self, most: int = 100) -> list[tuple[str, int]]:
         """Lanes that need a new wake-up (lost, or their worker died), and timed work that has come due, of all shards."""
         r = self.rules
-        lost = await self._store.run_all("sweep", [((f"{t}:live",), (t, r.grace, most, r.keep)) for t in tags()])
-        due: list[Any] = []
-        with suppress(StoreFull):  # timed work waits until there is room; what was accepted goes on
-            due = await self._store.run_all(
-                "due", [((f"{t}:due", f"{t}:todo", f"{t}:live"), (t, r.grace, most, r.seen)) for t in tags()]
-            )
+        calls: list[Call] = [("sweep", (f"{t}:live",), (t, r.grace, most, r.keep)) for t in tags()]
+        calls += [("due", (f"{t}:due", f"{t}:todo", f"{t}:live"), (t, r.grace, most, r.seen)) for t in tags()]
         woken: list[tuple[str, int]] = []
-        for answer in (*lost, *due):
+        # timed work waits until there is room; what was accepted goes on
+        for answer in await self._store.run_all(calls, patient="due"):
             woken += [(answer[i].decode(), answer[i + 1]) for i in range(0, len(answer), 2)]
         return woken
 
@@ -365,8 +361,8 @@ class Mailbox:
         return (await self._store.execute(pipeline))[0] in (b"woken", b"busy")
 
     async def _lease(self, turns: list[Begun], ttl: int, how: str) -> list[int]:
-        calls = [((b.lane.state, b.lane.live), (b.lane.id, b.fence, ttl, how)) for b in turns]
-        return [int(n) for n in await self._store.run_all("renew", calls)]
+        calls: list[Call] = [("renew", (b.lane.state, b.lane.live), (b.lane.id, b.fence, ttl, how)) for b in turns]
+        return [int(n) for n in await self._store.run_all(calls)]
 
     def _beginning(self) -> tuple[Arg, ...]:
         r = self.rules

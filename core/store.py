@@ -84,6 +84,8 @@ class Store:
         """The client of a single store. In a cluster it puts pipelines together, and `execute` finds their nodes."""
         self._shas: dict[str, str] = {}
         self._sources: dict[str, str] = {}
+        self.watched = where.kind != "alone"
+        """Others than one server are to be looked at: sentinels, or the nodes of a cluster."""
         self._copied: set[object] = set()
         """Primaries with a replica that keeps up, as of the last measuring."""
         self._folder = folder
@@ -156,10 +158,14 @@ class Store:
         _told(calls, others)
         return _sound([answer])[0]
 
-    async def run_all(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
-        """The same script for many keys in one trip."""
+    async def run_all(self, calls: Sequence[Call], *, patient: str = "") -> list[Any]:
+        """Many scripts in one trip. One called `patient` for which there is no room answers nothing, and fails nothing."""
         self.trips += 1
-        return _sound(await self._scripts([(script, keys, args) for keys, args in calls]))
+        answers = await self._scripts(calls)
+        for n, (script, _, _) in enumerate(calls):
+            if script == patient and _is_full(answers[n]):
+                answers[n] = ()
+        return _sound(answers)
 
     async def execute(self, pipeline: Pipeline) -> list[Any]:
         """A pipeline of plain commands, one trip. A transaction is one as far as its keys share a slot."""
@@ -325,6 +331,10 @@ def _tight(info: dict[str, Any]) -> bool:
 def _copied(info: dict[str, Any]) -> bool:
     replicas = [info.get(f"slave{n}", {}) for n in range(int(info.get("connected_slaves", 0)))]
     return any(one.get("state") == "online" and int(one.get("lag", 0)) <= SILENCE for one in replicas)
+
+
+def _is_full(answer: Any) -> bool:
+    return isinstance(answer, RedisError) and isinstance(translated(answer), StoreFull)
 
 
 def _told(calls: Sequence[Call], answers: Sequence[Any]) -> None:

@@ -80,15 +80,15 @@ async def test_scripts_run_after_the_store_forgot_them(store: Store):
     await store.redis.script_flush()
     assert await store.run("renew", *_flat(RENEW)) == 0
     await store.redis.script_flush()
-    assert await store.run_all("renew", [RENEW, RENEW]) == [0, 0]
+    assert await store.run_all([("renew", *RENEW)] * 2) == [0, 0]
     await store.redis.script_flush()
-    assert await store.run_all("renew", []) == []
+    assert await store.run_all([]) == []
 
 
 async def test_a_script_is_one_trip_and_so_are_many(store: Store):
     before = store.trips
     await store.run("renew", *_flat(RENEW))
-    await store.run_all("renew", [RENEW] * 50)
+    await store.run_all([("renew", *RENEW)] * 50)
     assert store.trips - before == 2
 
 

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from core.keys import lane_keys
 from core.mailbox import Begun, Entry, Mailbox, Rules
+from core.store import Call as Asked
 from tests.properties.world import Broken, Lane, Result
 
 LANE = lane_keys("0123456789abcdef" * 2)
@@ -27,8 +28,7 @@ Call = tuple[Any, ...]
 class Trip:
     """Scripts that the mailbox waits for."""
 
-    def __init__(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> None:
-        self.script = script
+    def __init__(self, calls: Sequence[Asked]) -> None:
         self.calls = calls
 
     def __await__(self) -> Generator["Trip", Any, Any]:
@@ -41,10 +41,10 @@ class Trips:
     tight = ""
 
     async def run(self, script: str, keys: Sequence[str], *args: Any) -> Any:
-        return (await Trip(script, [(keys, args)]))[0]
+        return (await Trip([(script, keys, args)]))[0]
 
-    async def run_all(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        return await Trip(script, calls)
+    async def run_all(self, calls: Sequence[Asked], *, patient: str = "") -> list[Any]:
+        return await Trip(calls)
 
 
 class Scripts:
@@ -82,13 +82,12 @@ class Scripts:
             job = self._coroutine(call)
             trips: list[list[int | None]] = []
             trip = job.send(None)
-            # of several trips of one call (SWEEP, then DUE) only the first touches a lane
             places: list[int | None] = []
-            for names, args in trip.calls:
+            for script, names, args in trip.calls:
                 ours = names[0].startswith(LANE.tag)
                 places.append(len(pipeline) if ours else None)
                 if ours:
-                    pipeline.evalsha(self._shas[trip.script], len(names), *names, *args)
+                    pipeline.evalsha(self._shas[script], len(names), *names, *args)
             trips.append(places)
             jobs.append((job, places, len(pipeline)))
             pipeline.evalsha(self._read, 0, LANE.tag, LANE.id, self._names)
