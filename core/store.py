@@ -127,8 +127,8 @@ class Store:
         _check_meta({_text(k): _text(v) for k, v in meta.items()}, fingerprint)
 
     def along(self, script: str, keys: Sequence[str], *args: Arg) -> None:
-        """A script whose answer nobody needs: it goes with the next COMMIT of this process, or soon by itself. What a store that
-        is away does not take is lost.
+        """A script whose answer nobody needs: it goes with the next SENT of this process, for which nobody waits either, or soon
+        by itself. What a store that is away does not take is lost.
         """
         self._along.append((script, keys, args))
         if self._flushing is None or self._flushing.done():
@@ -150,7 +150,7 @@ class Store:
         """One script, one trip."""
         self.trips += 1
         calls: list[Call] = [(script, keys, args)]
-        if script == "commit" and self._along:
+        if script == "sent" and self._along:
             calls, self._along = [*self._along, *calls], []
         if len(calls) == 1 and self._cluster is None and not self._is_kept(script, keys):
             return await self._alone(script, len(keys), *keys, *args)
