@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
+from core.apart import apart
 from core.channels import Channels
 from core.errors import (
     ChatBusy,
@@ -268,7 +269,7 @@ class Delivery:
 
     async def _send(self, out: Out) -> None:
         reply, known = await self._settled(out)
-        parts = self._held(reply.chat).parts(reply)
+        parts = await apart(len(reply.text), self._held(reply.chat).parts, reply)
         done: dict[str, str] = {}
         for number, part in enumerate(parts):
             name = str(number)

@@ -35,6 +35,8 @@ from core.markdown import (
 LONGEST_HREF = 1500
 """Characters; where a text has to be cut, a longer address is text that can be cut too."""
 
+MANY = 1_000
+"""Items, rows or blocks; what has more is halved before it is cut."""
 HEADS = 6
 """Headings in a row that are kept with what they head."""
 
@@ -87,6 +89,10 @@ def cut(document: Document, fits: Fits) -> list[Document]:
         whole = tuple(blocks[at : at + taken])
         at += taken
         block = blocks[at]
+        if halves := _halves(block):
+            blocks[at : at + 1] = halves
+            at -= taken
+            continue
         if taken and fits(Document((block,))):
             pieces.append(Document(whole))
             continue
@@ -99,6 +105,27 @@ def cut(document: Document, fits: Fits) -> list[Document]:
         blocks[: at + 1] = rest
         at = 0
     return pieces
+
+
+def _halves(block: Block) -> list[Block]:
+    """A long list, table or quotation as two: one that is looked at whole for each piece of it costs its square."""
+    match block:
+        case List() if len(block.items) > MANY:
+            half = len(block.items) // 2
+            return [
+                List(block.items[:half], block.marker, block.start, block.gap),
+                List(block.items[half:], block.marker, block.start + half, block.items[half].gap),
+            ]
+        case Table() if len(block.rows) > MANY:
+            half = len(block.rows) // 2
+            return [
+                Table(block.header, block.rows[:half], block.align, block.gap),
+                Table(block.header, block.rows[half:], block.align),
+            ]
+        case Quote() if len(block.blocks) > MANY:
+            half = len(block.blocks) // 2
+            return [Quote(block.blocks[:half], block.gap), Quote(block.blocks[half:])]
+    return []
 
 
 def _prefix_fits(fits: Fits, blocks: list[Block], at: int, count: int) -> bool:

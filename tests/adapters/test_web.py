@@ -420,7 +420,7 @@ async def test_a_late_partial_does_not_come_after_its_final(engine):
     assert engine.web.growing(chat) == []
 
 
-async def test_a_slow_reader_gets_the_newest_state_and_not_the_past(engine):
+async def test_a_slow_reader_gets_the_newest_state_and_not_the_past(engine, page):
     chat = inbound.chat("someone", THREAD)
     with engine.web.stream("someone") as stream:
         for length in range(1, 500):
@@ -437,7 +437,7 @@ async def test_a_slow_reader_gets_the_newest_state_and_not_the_past(engine):
     assert b'"kind":"reload"' in frames
 
 
-async def test_a_very_long_reply_grows_at_a_lower_rate(engine):
+async def test_a_very_long_reply_grows_at_a_lower_rate(engine, page):
     chat = inbound.chat("someone", THREAD)
     with engine.web.stream("someone") as stream:
         seen = 0
@@ -681,11 +681,11 @@ async def test_static_files_are_packed_and_known_again(engine, page):
         assert not re.search(r"""(src|href)=["']?(https?:)?//|@import|url\(""", text)
 
 
-def test_a_users_html_is_never_drawn_as_html():
+async def test_a_users_html_is_never_drawn_as_html():
     # the server sends a user's words as text; only replies have HTML
     from adapters.chat.web.routes import _shown
 
-    assert _shown(Said("user", "<script>alert(1)</script>"))["html"] == ""
+    assert (await _shown(Said("user", "<script>alert(1)</script>")))["html"] == ""
 
 
 # Markdown

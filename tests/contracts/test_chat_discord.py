@@ -1,5 +1,6 @@
 """Discord keeps the promises of every chat platform."""
 
+from tests.contracts.abuse import AbusePromises
 from tests.contracts.chat import Promises
 from tests.contracts.group import GroupPromises
 from tests.contracts.places.discord import DiscordPlace
@@ -15,4 +16,8 @@ class TestDiscordGroups(GroupPromises, place=DiscordPlace):
 
 
 class TestDiscordRules(RulesPromises, place=DiscordPlace):
+    pass
+
+
+class TestDiscordAbuse(AbusePromises, place=DiscordPlace):
     pass

@@ -1,5 +1,6 @@
 """Slack keeps the promises of every chat platform: in a workspace of today, and where the app is no agent and has no streams."""
 
+from tests.contracts.abuse import AbusePromises
 from tests.contracts.chat import Promises
 from tests.contracts.group import GroupPromises
 from tests.contracts.places.slack import OlderSlackPlace, SlackPlace
@@ -27,4 +28,12 @@ class TestOlderSlackGroups(GroupPromises, place=OlderSlackPlace):
 
 
 class TestOlderSlackRules(RulesPromises, place=OlderSlackPlace):
+    pass
+
+
+class TestSlackAbuse(AbusePromises, place=SlackPlace):
+    pass
+
+
+class TestOlderSlackAbuse(AbusePromises, place=OlderSlackPlace):
     pass

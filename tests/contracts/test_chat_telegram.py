@@ -1,5 +1,6 @@
 """Telegram keeps the promises of every chat platform: on a server of today, and on one without rich messages and drafts."""
 
+from tests.contracts.abuse import AbusePromises
 from tests.contracts.chat import Promises
 from tests.contracts.group import GroupPromises
 from tests.contracts.places.telegram import OlderTelegramPlace, TelegramPlace
@@ -27,4 +28,12 @@ class TestOlderTelegramGroups(GroupPromises, place=OlderTelegramPlace):
 
 
 class TestOlderTelegramRules(RulesPromises, place=OlderTelegramPlace):
+    pass
+
+
+class TestTelegramAbuse(AbusePromises, place=TelegramPlace):
+    pass
+
+
+class TestOlderTelegramAbuse(AbusePromises, place=OlderTelegramPlace):
     pass

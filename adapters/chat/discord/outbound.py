@@ -27,6 +27,7 @@ from adapters.chat.discord.profile import introduce, present
 from adapters.chat.discord.rest import CHANNEL, NOTHING, Rest, Times, pause
 from adapters.chat.discord.seen import Seen
 from adapters.recent import keep
+from core.apart import apart
 from core.errors import ChatError, ChatGone, ChatRefusedToken, ChatUnreachable, StoreError
 from core.layout import plain
 from core.markdown import parse
@@ -195,7 +196,7 @@ class Discord:
 
     async def find(self, reply: Reply, key: str) -> str:
         """As the port promises. Discord drops copies by key, but only for some minutes."""
-        parts, number = self.parts(reply), int(key.rpartition(":")[2])
+        parts, number = await apart(len(reply.text), self.parts, reply), int(key.rpartition(":")[2])
         if number >= len(parts):
             return ""
         part = parts[number]
@@ -219,7 +220,7 @@ class Discord:
         except Refused:
             if piece.form != "components" or not self._postbox.flat:
                 raise
-        made = pieces(piece.text, flat=True)
+        made = await apart(len(piece.text), pieces, piece.text, flat=True)
         sent: list[str] = []
         for number, one in enumerate(made):
             around = msgspec.structs.replace(

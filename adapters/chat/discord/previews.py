@@ -10,6 +10,7 @@ from adapters.chat.discord.format import LONG, SHORT, Piece, pieces, units
 from adapters.chat.discord.postbox import Frame, Postbox
 from adapters.chat.discord.rest import Haste, Times
 from adapters.recent import keep
+from core.apart import apart
 from core.messages import Partial
 from core.text import balanced
 
@@ -31,7 +32,7 @@ class Previews:
         if not text or now - self._at.get(partial.turn, 0.0) < len(text) / SMOOTH - 1.0:
             return shown
         keep(self._at, partial.turn, now)
-        piece = newest(text, flat=self._postbox.flat)
+        piece = await apart(len(text), newest, text, flat=self._postbox.flat)
         frame = Frame(partial.chat.thread or partial.chat.chat, partial.chat, f"{partial.turn}:0", partial.reply_to)
         return await self._postbox.put(frame, piece, shown, Haste(self._times.preview, 0.0))
 

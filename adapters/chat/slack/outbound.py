@@ -44,6 +44,7 @@ from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.sockets import Sockets
 from adapters.chat.slack.streams import Streams
 from adapters.recent import keep
+from core.apart import apart
 from core.errors import ChatError, ChatRefusedToken, StoreError
 from core.messages import ChatRef, Partial, Reply
 from core.notes import Notes
@@ -207,7 +208,12 @@ class Slack:
             return ""
         try:
             return await self._history.find(
-                reply.chat, self._me, key, reply.at, self._words(reply, key), since=reply.reply_to
+                reply.chat,
+                self._me,
+                key,
+                reply.at,
+                await apart(len(reply.text), self._words, reply, key),
+                since=reply.reply_to,
             )
         except SlackClientError as error:
             raise chat_error(error) from None

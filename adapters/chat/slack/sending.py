@@ -19,6 +19,7 @@ from adapters.chat.slack.postbox import NAMELESS, Postbox, actions, content, met
 from adapters.chat.slack.sessions import Sessions
 from adapters.chat.slack.streams import Streams
 from adapters.recent import keep
+from core.apart import apart
 from core.messages import Button, Reply
 from core.ports import Part
 
@@ -71,7 +72,9 @@ class Sending:
         form: Mode = part.form if part.form in {"markdown", "mrkdwn"} else "plain"  # type: ignore[assignment]
         while torn is None:
             try:
-                return await self._one(frame, known or piece(part.body, form))
+                if known is None:
+                    known = await apart(len(part.body), piece, part.body, form)
+                return await self._one(frame, known)
             except Refused as error:
                 if error.word not in FORM or form not in SIMPLER:
                     raise
@@ -79,7 +82,7 @@ class Sending:
                 if "unsupported type" in error.more:
                     self._postbox.forgo(form)
             form, known = SIMPLER[form], None
-            cut = pieces(part.body, form)
+            cut = await apart(len(part.body), pieces, part.body, form)
             torn = Torn(cut, []) if len(cut) > 1 else None
         keep(self._torn, frame.key, torn, _CAP)
         while (number := len(torn.sent)) < len(torn.pieces):

@@ -5,6 +5,7 @@ whose end has not come, half links, formulas and tables are held back so, and so
 only the final message shows.
 """
 
+import bisect
 import itertools
 import re
 
@@ -48,6 +49,7 @@ CONTINUATIONS = (
     "\n```\n\nx",
 )
 """Each would turn something that may have begun into something else."""
+READINGS = len(CONTINUATIONS)
 
 
 def settled(markdown: str) -> str:
@@ -69,13 +71,32 @@ def _shown(blocks: tuple[Block, ...]) -> str:
     """The blocks as a text to which more can be added: a listing at its end stays open."""
     text = flow(Document(blocks))
     if blocks and _open(blocks[-1]):
-        text = re.sub(r"(?:\n *`*)+$", "", text)
-    text = HALF.sub("", text).rstrip()
+        while (end := text.rfind("\n")) >= 0 and not text[end + 1 :].lstrip(" ").strip("`"):
+            text = text[:end]
+    text = text[: _whole(text)]
     return text if len(text) <= MOST else text[:MOST].rpartition("\n\n")[0]
 
 
-HALF = re.compile(r"(?:\\?[*_~`\\(\[]|&\w*;?|\s|(?<!\w)(?i:h|ht|htt|https?:?/?/?)\Z)+\Z")
-"""Signs and the beginning of an address, whose meaning hangs on what follows them."""
+def _whole(text: str) -> int:
+    """Where the signs begin at the end of a text whose meaning hangs on what follows them. (A regular expression for any
+    number of them can take for ever.)
+    """
+    address = ADDRESS.search(text, max(0, len(text) - 10))
+    end = address.start() if address else len(text)
+    while end:
+        sign = text.rfind("&", 0, end)
+        if text[end - 1] in HALF or text[end - 1].isspace():
+            end -= 1
+        elif sign >= 0 and ENTITY.fullmatch(text, sign, end):
+            end = sign
+        else:
+            break
+    return end
+
+
+HALF = frozenset("*_~`\\([")
+ENTITY = re.compile(r"&\w*;?")
+ADDRESS = re.compile(r"(?<!\w)(?i:h|ht|htt|https?:?/?/?)\Z")
 
 
 def _open(block: Block) -> bool:
@@ -126,7 +147,7 @@ def _cut(markdown: str) -> tuple[str, str]:
     fences = [found.start() for found in re.finditer(r"^[ >]*(?:```|~~~)", markdown, re.MULTILINE)]
     for found in reversed(list(PLAIN_START.finditer(markdown))):
         at = found.end()
-        if sum(place < at for place in fences) % 2 == 0 and "$$" not in markdown[at - 400 : at]:
+        if bisect.bisect_left(fences, at) % 2 == 0 and "$$" not in markdown[at - 400 : at]:
             return markdown[:at], markdown[at:]
     return "", markdown
 

@@ -6,7 +6,8 @@ was streamed. Slack ends a stream after about five minutes, and people can; from
 
 import time
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from slack_sdk.errors import SlackClientError
@@ -14,11 +15,12 @@ from slack_sdk.errors import SlackClientError
 from adapters.chat.slack.asked import Book
 from adapters.chat.slack.client import ANYTHING, Unanswered
 from adapters.chat.slack.failures import ENDED, LOST, NOT_HERE, UNKNOWN, word
-from adapters.chat.slack.format import pieces
+from adapters.chat.slack.format import Mode, Piece, pieces
 from adapters.chat.slack.pace import Bucket
 from adapters.chat.slack.postbox import NAMELESS, Postbox
-from adapters.chat.slack.settled import MOST, settled
+from adapters.chat.slack.settled import MOST, READINGS, settled
 from adapters.recent import keep
+from core.apart import LONG, apart
 from core.messages import ChatRef, Partial
 from core.text import balanced
 
@@ -26,7 +28,12 @@ STARTS, APPENDS, EDITS = 18.0, 80.0, 40.0
 """A minute, of 20, 100 and 50; the rest is for finals."""
 EVERY = 0.9
 """Seconds between two pieces of one stream."""
+SHARE = 5
+"""A look at a text that took long is followed by a pause of this many times as long: others need the processor too."""
 _CAP = 1_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Growing(msgspec.Struct):
@@ -44,6 +51,8 @@ class Growing(msgspec.Struct):
     """Nothing more is shown until the final: the person stopped it, or nobody knows what became of its beginning."""
     begun: float = 0.0
     at: float = 0.0
+    rest: float = 0.0
+    """Until when its text is not looked at again, for the last look took long."""
 
 
 class Streams:
@@ -83,6 +92,8 @@ class Streams:
         if growing.left or not partial.whole():
             return growing.ts or shown
         now = time.monotonic()
+        if now < growing.rest:
+            return growing.ts
         if not (growing.ts or growing.edited) and partial.chat.thread and self._streams(partial.chat):
             await self._start(partial, growing, now)
         elif growing.open:
@@ -111,7 +122,7 @@ class Streams:
         return self._postbox.knows(f"chat.startStream {chat.private}")
 
     async def _start(self, partial: Partial, growing: Growing, now: float) -> None:
-        text = settled(partial.text)
+        text = await _looked(growing, len(partial.text) * READINGS, settled, partial.text)
         if not text or not self._starts.take():
             return
         chat, asked = partial.chat, self._book.asked(partial.chat, partial.reply_to)
@@ -146,7 +157,7 @@ class Streams:
             return
         if now - growing.at < EVERY or len(growing.sent) > MOST - 500:
             return
-        text = settled(partial.text)
+        text = await _looked(growing, len(partial.text) * READINGS, settled, partial.text)
         more = text[len(growing.sent) :]
         if not more or not text.startswith(growing.sent) or not self._appends.take():
             return
@@ -178,7 +189,7 @@ class Streams:
             or not self._edits.take()
         ):
             return
-        shown = pieces(balanced(partial.whole()), self._postbox.form)
+        shown = await _looked(growing, len(partial.text), _rendered, partial.whole(), self._postbox.form)
         if not shown:
             return
         growing.at = now
@@ -202,3 +213,16 @@ class Streams:
                 self._postbox.forgo("chat.update")
             else:
                 raise
+
+
+async def _looked(growing: Growing, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a look at the text of a reply that grows comes to."""
+    begun = time.monotonic()
+    made = await apart(size, work, *args, **kwargs)
+    ended = time.monotonic()
+    growing.rest = ended + SHARE * (ended - begun) if size > LONG else 0.0
+    return made
+
+
+def _rendered(text: str, form: Mode) -> list[Piece]:
+    return pieces(balanced(text), form)

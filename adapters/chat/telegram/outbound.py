@@ -30,6 +30,7 @@ from adapters.chat.telegram.previews import Previews
 from adapters.chat.telegram.profile import present
 from adapters.chat.telegram.reception import Reception
 from adapters.chat.telegram.updates import Update
+from core.apart import apart
 from core.errors import ChatError, ChatGone, ChatRefusedToken, ChatRejected, StoreError
 from core.messages import ChatRef, Partial, Reply
 from core.ports import Accept, Command, Part, Rate, Traits
@@ -200,7 +201,7 @@ class Telegram:
     async def _richly(self, frame: Frame, markdown: str, edit: str) -> str | None:
         """One rich message; None where it has to be HTML instead."""
         known = self._rendered.pop((markdown, "rich"), "")
-        bodies = [known] if known else [piece.text for piece in pieces(markdown, "rich")]
+        bodies = [known] if known else [piece.text for piece in await apart(len(markdown), pieces, markdown, "rich")]
         if len(bodies) != 1:
             return None
         try:
@@ -217,7 +218,8 @@ class Telegram:
         torn = self._torn.get(key)
         if torn is None:
             whole = (part.body, "html") in self._rendered
-            texts = [part.body] if whole else [piece.markdown for piece in pieces(part.body, "html")]
+            cut = [] if whole else await apart(len(part.body), pieces, part.body, "html")
+            texts = [part.body] if whole else [piece.markdown for piece in cut]
             torn = Torn(part.body, texts or ["…"], [])
         # a try after one in doubt comes with a line ahead that says so: it belongs to the message in doubt
         ahead = part.body.removesuffix(torn.body) if part.body != torn.body else ""
@@ -243,9 +245,8 @@ class Telegram:
     async def _legibly(self, frame: Frame, markdown: str, edit: str) -> str:
         """HTML, else the same as plain text; more than one message only where a line ahead made it too long."""
         known = self._rendered.pop((markdown, "html"), "")
-        rendered = (
-            [(markdown, known)] if known else [(piece.markdown, piece.text) for piece in pieces(markdown, "html")]
-        )
+        made = [] if known else await apart(len(markdown), pieces, markdown, "html")
+        rendered = [(markdown, known)] if known else [(piece.markdown, piece.text) for piece in made]
         sent: list[str] = []
         for source, body in rendered or [("…", "…")]:
             place = "" if sent else edit
@@ -254,7 +255,7 @@ class Telegram:
             except BadRequest as error:
                 _unless_gone(error)
                 log.debug("a message goes out as plain text: %s", error.message)
-                for piece in pieces(source, "plain"):
+                for piece in await apart(len(source), pieces, source, "plain"):
                     sent.append(await self._postbox.put(frame, "plain", piece.text, "" if sent else place))
         return sent[0]
 

@@ -14,6 +14,7 @@ from adapters.chat.telegram.errors import BadRequest, EndPointNotFound, NotDone,
 from adapters.chat.telegram.failures import chat_error
 from adapters.chat.telegram.format import Mode, pieces, utf16_len
 from adapters.chat.telegram.postbox import Frame, Postbox, content
+from core.apart import apart
 from core.errors import ChatUnreachable
 from core.messages import ChatRef, Partial
 from core.text import balanced
@@ -71,7 +72,8 @@ class Previews:
                 await self._draft(partial, number, form)
                 return ""
             frame, patience = Frame(partial.chat, partial.reply_to), self._postbox.client.times.preview
-            return await self._postbox.put(frame, form, newest(partial.whole(), form), shown, patience=patience)
+            text = await apart(len(partial.text), newest, partial.whole(), form)
+            return await self._postbox.put(frame, form, text, shown, patience=patience)
         except EndPointNotFound:
             if not as_draft and form == "rich":
                 self._postbox.forgo("sendRichMessage")
@@ -86,7 +88,7 @@ class Previews:
         fields = {**self._postbox.address(partial.chat), "draft_id": str(number)}
         if partial.whole():
             form = "rich" if rich else "html"
-            fields |= content(form, newest(partial.whole(), form))
+            fields |= content(form, await apart(len(partial.text), newest, partial.whole(), form))
             fields.pop("link_preview_options", None)
         else:
             fields["text"] = ""  # shows that we think

@@ -5,6 +5,7 @@ yet stays in memory: the partials of running turns, and finals that nobody was t
 """
 
 import asyncio
+import logging
 import time
 import weakref
 from collections import OrderedDict, deque
@@ -18,8 +19,12 @@ from adapters.chat.web.format import Growing, render
 from adapters.chat.web.inbound import PLATFORM, SPACE, Unreadable
 from adapters.chat.web.records import Records
 from adapters.chat.web.streams import Again, Choice, Final, Grown, Pages, Stream, Working, Written
+from core.apart import LONG, apart
+from core.errors import traced
 from core.messages import ChatRef, Message, Partial, Pressed, Reply
 from core.ports import Accept, Command, Part, Traits
+
+log = logging.getLogger(__name__)
 
 ACCEPT_PATIENCE = 15.0
 """Seconds for the durable accept of a message; then the page keeps it and offers another try."""
@@ -51,6 +56,7 @@ class Web:
         self.records = records
         self.commands: tuple[Command, ...] = ()
         self._accept: Accept | None = None
+        self._beside: asyncio.TaskGroup | None = None
         self._pages = Pages()
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -65,9 +71,10 @@ class Web:
         """Let the routes take messages until cancelled; then end the open pages' streams."""
         self._accept, self.commands = accept, commands
         try:
-            await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as self._beside:
+                await asyncio.Event().wait()
         finally:
-            self._accept = None
+            self._accept = self._beside = None
             self._pages.close()
 
     async def take(self, inbound: Message | Pressed) -> None:
@@ -98,7 +105,7 @@ class Web:
         if running and running.later:
             running.later.cancel()
         _trim(self._done)
-        html = render(part.body) if len(part.body) < SMOOTH else await asyncio.to_thread(render, part.body)
+        html = await apart(len(part.body), render, part.body)
         buttons = tuple(Choice(button.label, button.action) for button in reply.buttons) if last else ()
         final = Final(reply.chat.thread, reply.turn, html, part.body, buttons, reply.at, reply.reply_to, reply.failed)
         if not self._pages.tell(user, final, over=reply.turn):
@@ -121,9 +128,9 @@ class Web:
         loop = asyncio.get_running_loop()
         pause = max(PREVIEW_EVERY * (len(partial.whole()) // SMOOTH), SHARE * running.cost)
         if loop.time() - running.drawn >= pause:
-            self._draw(partial.turn)
+            await self._draw(partial.turn, running)
         elif running.later is None:  # the model may pause now: what it said last is shown all the same
-            running.later = loop.call_at(running.drawn + pause, self._draw, partial.turn)
+            running.later = loop.call_at(running.drawn + pause, self._draw_soon, partial.turn)
         return ""
 
     async def typing(self, chat: ChatRef) -> None:
@@ -136,7 +143,11 @@ class Web:
 
     def growing(self, chat: ChatRef) -> list[Grown]:
         """The replies of this chat that grow just now, for a page that opens."""
-        return [running.event(turn) for turn, running in self._running.items() if running.chat == chat]
+        found = [(turn, running) for turn, running in self._running.items() if running.chat == chat]
+        for _, running in found:
+            if len(running.text) < LONG:
+                running.draw()
+        return [running.event(turn) for turn, running in found]
 
     @contextmanager
     def stream(self, user: str) -> Iterator[Stream]:
@@ -146,18 +157,38 @@ class Web:
                 self._pages.tell(user, final, over=final.turn)
             yield stream
 
-    def _draw(self, turn: str) -> None:
+    def _draw_soon(self, turn: str) -> None:
         running = self._running.get(turn)
         if running is None:
             return
+        running.later = None
+        if self._beside is not None:
+            self._beside.create_task(self._drawn(turn, running))
+
+    async def _drawn(self, turn: str, running: "_Running") -> None:
+        try:
+            await self._draw(turn, running)
+        except Exception as error:  # noqa: BLE001 - a preview must not end the page
+            log.error("a preview failed: %s", traced(error))  # noqa: TRY400 - a trace would hold what was said
+
+    async def _draw(self, turn: str, running: "_Running") -> None:
         if running.later is not None:
             running.later.cancel()
             running.later = None
-        if self._pages.any(running.chat.chat):
+        loop = asyncio.get_running_loop()
+        if running.drawing:
+            running.later = loop.call_later(PREVIEW_EVERY, self._draw_soon, turn)
+        elif self._pages.any(running.chat.chat):
             begun = time.monotonic()
-            self._pages.tell(running.chat.chat, running.event(turn), over=turn)
+            running.drawing = True
+            try:
+                await apart(len(running.text), running.draw)
+            finally:
+                running.drawing = False
             running.cost = time.monotonic() - begun
-        running.drawn = asyncio.get_running_loop().time()
+            if self._running.get(turn) is running:  # else its final was shown meanwhile
+                self._pages.tell(running.chat.chat, running.event(turn), over=turn)
+        running.drawn = loop.time()
 
 
 class _Running:
@@ -169,15 +200,20 @@ class _Running:
         self.text = ""
         self.doing = ""
         self.drawn = 0.0
+        self.drawing = False
         self.cost = 0.0
         self.later: asyncio.TimerHandle | None = None
         self._seq = 0
         self._growing = Growing()
+        self._html = ""
+
+    def draw(self) -> None:
+        self._html = self._growing.html(self.text)
 
     def event(self, turn: str) -> Grown:
         self._seq += 1
         doing = f'<p class="doing">{escape(self.doing)} …</p>' if self.doing else ""
-        return Grown(self.chat.thread, turn, self._seq, self._growing.html(self.text) + doing, self.asked)
+        return Grown(self.chat.thread, turn, self._seq, self._html + doing, self.asked)
 
 
 def _trim(held: OrderedDict[Any, Any]) -> None:

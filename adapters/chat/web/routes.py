@@ -19,6 +19,7 @@ from adapters.chat.web.inbound import Unreadable
 from adapters.chat.web.outbound import Web
 from adapters.chat.web.records import About, ChatCard, Records
 from adapters.chat.web.streams import Written
+from core.apart import apart
 from core.messages import ChatRef, Message, Said
 
 __all__ = ["About", "ChatCard", "Records", "routes"]
@@ -169,7 +170,7 @@ async def _chat(page: Web, request: web.Request) -> web.StreamResponse:
     messages: list[dict[str, Any]] = []
     while start and len(messages) < PAGE and size < PAGE_SIZE:
         start -= 1
-        messages.append(_shown(said[start]))
+        messages.append(await _shown(said[start]))
         size += len(messages[-1]["text"]) + len(messages[-1]["html"])
         await asyncio.sleep(0)  # a long transcript does not hold up others' replies
     messages.reverse()
@@ -198,8 +199,8 @@ async def _read(records: Records, place: ChatRef) -> tuple[list[Said], list[Mess
     return said, waits
 
 
-def _shown(line: Said) -> dict[str, Any]:
-    html = _rendered(line.text) if line.role == "assistant" else ""
+async def _shown(line: Said) -> dict[str, Any]:
+    html = await apart(len(line.text), _rendered, line.text) if line.role == "assistant" else ""
     names = [file.name or file.kind for file in line.attachments]
     return {"role": line.role, "text": line.text, "html": html, "at": line.at, "files": names}
 
