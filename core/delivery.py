@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 
 import msgspec
@@ -59,6 +59,8 @@ PATIENCE = 5.0
 """Seconds that a delivery may still wait for its platform when the program ends."""
 TRIES = 3
 """Looks at the outbox that a reply gets when its delivery fails in a way that nobody foresaw."""
+DONE = 1_000
+"""Delivered replies that are kept in mind."""
 OLD = 15 * 60 * 1000
 """Milliseconds after which a reply says that it was held up."""
 
@@ -106,6 +108,8 @@ class Delivery:
         self._late: dict[str, dict[str, Out]] = {}
         """Accounts of ours in whose outboxes somebody looks for what was missed, and the replies that wait for that."""
         self._failed: dict[str, int] = {}
+        self._done: OrderedDict[str, None] = OrderedDict()
+        """Replies of other processes that were delivered just now: they may be told of once more, from the outbox or late."""
         self._left: set[str] = set()
         """Lanes one of whose replies is left to the next process: what follows it must not overtake it."""
         self._ending = asyncio.Event()
@@ -174,12 +178,12 @@ class Delivery:
         return self.chat(ref) is not None
 
     def on_way(self, turn: str) -> bool:
-        """Whether this process is delivering the reply of a turn already. (Ids of outbox entries repeat across shards.)"""
-        return turn in self._on_way
+        """Whether this process delivers the reply of a turn, or just did. (Ids of outbox entries repeat across shards.)"""
+        return turn in self._on_way or turn in self._done
 
     def deliver(self, out: Out) -> None:
         """Send a reply after the lane's earlier ones; returns at once."""
-        if out.reply.turn in self._on_way:
+        if self.on_way(out.reply.turn):
             return
         if (late := self._late.get(space_of(out.reply.chat))) is not None:
             late.setdefault(out.reply.turn, out)
@@ -237,6 +241,7 @@ class Delivery:
                 if lane not in self._left:
                     await self._send(out)
                     self._failed.pop(out.reply.turn, None)
+                    self._remember(out)
                 elif self._ending.is_set() and not (out.doubtful or out.far):
                     await self._note(out, {"0": UNSENT})
             except _Lost:  # whoever delivers here now finds it in the outbox, and all that follows it
@@ -256,6 +261,12 @@ class Delivery:
             self._on_way.discard(out.reply.turn)
         del self._queues[lane]
         self._rest()
+
+    def _remember(self, out: Out) -> None:
+        if out.far:
+            self._done[out.reply.turn] = None
+            while len(self._done) > DONE:
+                self._done.popitem(last=False)
 
     async def _give_up(self, out: Out) -> None:
         """Take a reply that fails again and again off the outbox: sent for ever, it may be seen for ever."""
@@ -301,12 +312,13 @@ class Delivery:
         if out.far:
             self._held(reply.chat)
             live = await self.mirrors.end(reply.turn, reply.chat)
-        news = out.far and live is None and not self._held(reply.chat).traits.stored  # else each has its own onlookers
-        known = await self._mailbox.parts(out.lane, reply.turn) if out.doubtful or news else {}
-        shown, tried = known.pop(SHOWN, ""), known.pop(TRIED, "")
         doubt = out.doubtful
+        # a turn that began while we deliver here, and that was never shown from here, nobody has shown or sent
+        if out.far and live is None and not self._held(reply.chat).traits.stored:  # else each has its own onlookers
+            doubt = doubt or reply.again or self.unsure(reply.chat, reply.at)
+        known = await self._mailbox.parts(out.lane, reply.turn) if doubt else {}
+        shown, tried = known.pop(SHOWN, ""), known.pop(TRIED, "")
         if out.far:
-            doubt = doubt or (live is None and (reply.again or self.unsure(reply.chat, reply.at)))
             shown, tried = reply.shown or (live.shown if live else shown), live.doubt if live else tried
             copied = not shown and tried == self._digest(reply.text)
             reply = msgspec.structs.replace(reply, shown=shown, again=False, copied=copied)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
@@ -24,6 +25,8 @@ BEAT = 5.0
 """Seconds after which a turn that says nothing new is told of again."""
 SILENCE = 20.0
 """Seconds without a word from a turn's worker, after which nothing more is shown of it: it died, or another goes on."""
+QUIET = 1_000
+"""Turns that are kept in mind after that."""
 SHOWN = "shown"
 """The note, beside those of a reply's parts, of the message that shows it while it grows."""
 TRIED = "tried"
@@ -159,6 +162,8 @@ class Mirrors:
         self._since = since
         self._spawn = spawn
         self._mirrors: dict[str, _Mirror] = {}
+        self._quiet: OrderedDict[str, _Mirror] = OrderedDict()
+        """Turns of which nothing was heard for long: their replies may still come."""
 
     async def show(self, lane: Lane, partial: Partial, shown: str, *, unsure: bool) -> None:
         """Show how far a turn is. `unsure`: another process may have begun to show it. Raises StoreError."""
@@ -177,6 +182,7 @@ class Mirrors:
             mirror = _Mirror(self._live(lane, partial, marks), since)
             mirror.heard = time.monotonic()
             self._mirrors[partial.turn] = mirror
+            self._quiet.pop(partial.turn, None)
             self._spawn(self._follow(partial.turn, mirror))
         if partial.fence >= mirror.fence:  # else it comes from a worker that lost the lane
             mirror.fence, mirror.heard = partial.fence, time.monotonic()
@@ -186,7 +192,7 @@ class Mirrors:
         """Show no more of a turn, and finish a call that is under way; None for a turn that was not shown from here since its
         account is ours.
         """
-        mirror = self._mirrors.get(turn)
+        mirror = self._mirrors.get(turn) or self._quiet.pop(turn, None)
         if mirror is None:
             return None
         mirror.ending.set()
@@ -204,4 +210,8 @@ class Mirrors:
             showing.cancel()
             await asyncio.wait((showing,))
             del self._mirrors[turn]
+            if not mirror.ending.is_set():
+                self._quiet[turn] = mirror
+                while len(self._quiet) > QUIET:
+                    self._quiet.popitem(last=False)
             mirror.ended.set()

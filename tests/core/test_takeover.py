@@ -79,6 +79,8 @@ async def test_what_is_found_in_an_outbox_goes_out_before_what_was_told_meanwhil
         delivery.deliver(out(3))
         delivery.go_on(SPACE, [out(1, doubtful=True), out(2, doubtful=True)])
         await delivery.settled()
+        delivery.deliver(out(3))  # told of late, and delivered from the outbox already
+        await delivery.settled()
     assert board.read() == ["reply 1", "reply 2", "reply 3"]
 
 
