@@ -22,7 +22,7 @@ from core.mailbox import Mailbox, Outgoing
 from core.messages import Reply
 from core.notes import SPACE, Notes
 from core.people import People
-from core.places import Places
+from core.places import Places, space_of
 from core.ports import Chat
 from core.store import Store
 from core.words import words
@@ -96,7 +96,7 @@ class Accounts:
             for chat in self._chats:
                 if not chat.space:
                     continue
-                space = f"{chat.platform}:{chat.space}"
+                space = space_of(chat)
                 ours = chat.traits.stored or await self._holding.take(space)
                 since = self._joined.get(space)
                 if ours and since != self._holding.since(space):  # also where our lease ended unnoticed
@@ -145,7 +145,7 @@ class Accounts:
 
     async def turn_to_receive(self, chat: Chat) -> None:
         """Wait while another process receives for this account of ours."""
-        space, patience = f"{chat.platform}:{chat.space}", self._mailbox.rules.lease / 1000 + 2.0
+        space, patience = space_of(chat), self._mailbox.rules.lease / 1000 + 2.0
         begun = time.monotonic()
         while not self._holding.holds(space):
             # one that was killed holds its lease for a while

@@ -8,8 +8,7 @@ PieriaError
 │   └── StoreMismatch   the store belongs to a newer program, another key or another layout
 ├── SealError           a value cannot be opened: forgotten, damaged, or sealed by another key
 ├── LaneError           a chat's mailbox refuses
-│   ├── LaneFull        too many messages wait in this chat
-│   └── Fenced          this worker's turn was taken over: stop at once, write nothing
+│   └── LaneFull        too many messages wait in this chat
 ├── ModelError          a model did not answer; `sentence` is what the person is told
 │   ├── ModelBusy       rate limit or overload; `retry_after` tells when to try again
 │   ├── ModelUnreachable  no connection, time-out, broken stream
@@ -69,10 +68,6 @@ class LaneError(PieriaError):
 
 class LaneFull(LaneError):
     """Too many messages wait in this chat."""
-
-
-class Fenced(LaneError):
-    """Another worker holds this lane now: whatever this one still does must not be written."""
 
 
 class ModelError(PieriaError):

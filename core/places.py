@@ -43,10 +43,10 @@ class Places:
     async def tell(self, chat: Chat) -> None:
         """Tell the other processes. Raises StoreError."""
         pipeline = self._store.redis.pipeline(transaction=False)
-        pipeline.hset(TRAITS, f"{chat.platform}:{chat.space}", msgspec.msgpack.encode(chat.traits))
+        pipeline.hset(TRAITS, space_of(chat), msgspec.msgpack.encode(chat.traits))
         await self._store.execute(pipeline)
 
 
-def space_of(chat: ChatRef) -> str:
+def space_of(chat: Chat | ChatRef) -> str:
     """The name of one account of ours in keys."""
     return f"{chat.platform}:{chat.space}"

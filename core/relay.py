@@ -14,6 +14,7 @@ from core.errors import StoreError
 from core.keys import Lane
 from core.mailbox import Begun, Mailbox
 from core.messages import ChatRef, Partial
+from core.places import space_of
 from core.seal import Box
 
 PARTIAL = "partial"
@@ -66,7 +67,7 @@ class Relay:
 
     def __init__(self, channels: Channels, begun: Begun, box: Box, partial: Partial, shown: str) -> None:
         self._channels = channels
-        self._channel = begun.lane.partials(f"{partial.chat.platform}:{partial.chat.space}")
+        self._channel = begun.lane.partials(space_of(partial.chat))
         self._begun = begun
         self._box = box
         self._partial = partial
@@ -97,7 +98,7 @@ class Relay:
 
 
 class Showing(Protocol):
-    """The previews of one turn on its platform (core.delivery.Live)."""
+    """The previews of one turn on its platform (core.live.Live)."""
 
     shown: str
     doubt: str
@@ -130,8 +131,7 @@ class Marks:
         await self._note({TRIED: digest})
 
     async def _note(self, notes: dict[str, str]) -> None:
-        chat = self._partial.chat
-        await self._mailbox.sent(self._lane, self._partial.turn, f"{chat.platform}:{chat.space}", notes)
+        await self._mailbox.sent(self._lane, self._partial.turn, space_of(self._partial.chat), notes)
 
 
 class _Mirror:

@@ -78,7 +78,7 @@ class Pages:
 
     @property
     def tried(self) -> str:
-        """What another worker wanted to show in a message of which it may not have heard (core.delivery.Live)."""
+        """What another worker wanted to show in a message of which it may not have heard (core.live.Live)."""
         kept = self.read(TRIED)
         return kept.decode() if kept else ""
 

@@ -62,7 +62,7 @@ class Journal(Protocol):
         ...
 
     async def write(self, step: str, value: bytes) -> None:
-        """Keep a result; raises Fenced when the turn is no longer ours, and Halted by cancelling."""
+        """Keep a result; a turn that is no longer ours, or that is to be stopped, is cancelled here."""
         ...
 
 

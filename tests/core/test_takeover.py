@@ -24,20 +24,30 @@ LANE = lane_keys("0123456789abcdef" * 2)
 GROWING = Partial("f" * 32, MINE, 1, "so far")
 
 
-async def test_a_preview_that_waits_while_the_account_is_lost_never_comes_over_the_final(store: Store) -> None:
+def delivering(store: Store, board: Board, holding: Holding, tasks: asyncio.TaskGroup) -> Delivery:
     seal = Seal(KEY)
     people = People(store, seal, Keyring(seal, store.fetch_or_set), "pairing")
+
+    def spawn(work: Coroutine[None, None, None]) -> None:
+        tasks.create_task(work)
+
+    delivery = Delivery(
+        Mailbox(store, "ours", Rules()),
+        spawn,
+        pace=Pace(store, people, on=False),
+        holding=holding,
+        channels=Channels(store),
+        digest=people.digest,
+    )
+    delivery.join(board)
+    return delivery
+
+
+async def test_a_preview_that_waits_while_the_account_is_lost_never_comes_over_the_final(store: Store) -> None:
     ours, other = (Holding(store, name, lease=300, alone=False) for name in ("ours", "other"))
     board = Board(preview_every=0.6)
     async with asyncio.TaskGroup() as tasks:
-
-        def spawn(work: Coroutine[None, None, None]) -> None:
-            tasks.create_task(work)
-
-        mailbox = Mailbox(store, "ours", Rules())
-        pace, channels = Pace(store, people, on=False), Channels(store)
-        delivery = Delivery(mailbox, spawn, pace=pace, holding=ours, channels=channels, digest=people.digest)
-        delivery.join(board)
+        delivery = delivering(store, board, ours, tasks)
         assert await ours.take(SPACE)
         await delivery.mirrors.show(LANE, GROWING, "", unsure=False)
         await wait_until(lambda: board.previews)
@@ -62,18 +72,9 @@ def out(n: int, *, doubtful: bool = False) -> Out:
 
 
 async def test_what_is_found_in_an_outbox_goes_out_before_what_was_told_meanwhile(store: Store) -> None:
-    seal = Seal(KEY)
-    people = People(store, seal, Keyring(seal, store.fetch_or_set), "pairing")
     board = Board()
     async with asyncio.TaskGroup() as tasks:
-
-        def spawn(work: Coroutine[None, None, None]) -> None:
-            tasks.create_task(work)
-
-        pace, channels, holding = Pace(store, people, on=False), Channels(store), Holding(store, "ours", lease=5_000)
-        mailbox = Mailbox(store, "ours", Rules())
-        delivery = Delivery(mailbox, spawn, pace=pace, holding=holding, channels=channels, digest=people.digest)
-        delivery.join(board)
+        delivery = delivering(store, board, Holding(store, "ours", lease=5_000), tasks)
         delivery.hold_back(SPACE)
         delivery.deliver(out(2))
         delivery.deliver(out(3))

@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 from adapters.child import socket_path
 from core.conversation import REPLY, encode
-from core.delivery import space_of
 from core.history import seal_block
 from core.keys import lane_keys
 from core.mailbox import Entry, Mailbox, Rules
 from core.messages import Account, ChatRef, Message, Reply, Said
 from core.people import People
+from core.places import space_of
 from core.records import MESSAGE
 from core.seal import Keyring, Seal
 from core.store import Store

@@ -26,7 +26,7 @@ from adapters.chat.telegram.errors import (
 from adapters.chat.telegram.failures import ANOTHER, REFUSED
 from adapters.chat.telegram.inbound import KINDS
 from adapters.chat.telegram.updates import Unread, Update
-from core.errors import ChatRefusedToken, StoreError
+from core.errors import ChatRefusedToken, StoreError, traced
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +175,9 @@ class Polling:
             except StoreError as error:
                 failures += 1
                 log.warning("update %s waits: %s", parts[0].update_id, error.sentence)
-            except Exception:  # the loop lives on: one update that breaks us must not make the bot deaf
+            except Exception as error:  # noqa: BLE001 - one update that breaks us must not make the bot deaf
                 failures, strange = failures + 1, strange + 1
-                log.exception("update %s failed", parts[0].update_id)
+                log.error("update %s failed: %s", parts[0].update_id, traced(error))  # noqa: TRY400 - a trace would hold what people said
                 if strange >= TRIES:
                     return
             else:
